@@ -1,0 +1,115 @@
+//! Answers kept so that a repeated request gets the first answer again and is never charged twice.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use minicbor::{Decode, Encode};
+
+use crate::access::Role;
+use crate::charging::{EventAnswer, SessionAnswer};
+use crate::command::Receipt;
+use crate::identifier::CarrierId;
+use crate::time::Timestamp;
+
+/// Names a request: interface, party and the party's own key for it, so tenants cannot meet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct RequestKey(
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub Box<[u8]>,
+);
+
+impl RequestKey {
+    /// Of a charging request: the carrier's switches choose the rest.
+    pub fn of_carrier(carrier: CarrierId, key: &[u8]) -> RequestKey {
+        let mut bytes = Vec::with_capacity(3 + key.len());
+        bytes.push(b'c');
+        bytes.extend_from_slice(&carrier.number().to_be_bytes());
+        bytes.extend_from_slice(key);
+        RequestKey(bytes.into_boxed_slice())
+    }
+
+    /// Of a one-time event, which has a number beside its key.
+    pub fn of_event(carrier: CarrierId, key: &[u8], number: u32) -> RequestKey {
+        let mut bytes = Vec::with_capacity(7 + key.len());
+        bytes.push(b'e');
+        bytes.extend_from_slice(&carrier.number().to_be_bytes());
+        bytes.extend_from_slice(&number.to_be_bytes());
+        bytes.extend_from_slice(key);
+        RequestKey(bytes.into_boxed_slice())
+    }
+
+    /// Of a write through the APIs: `key` is the caller's Idempotency-Key.
+    pub fn of_role(role: Role, key: &str) -> RequestKey {
+        let (kind, index) = match role {
+            Role::Broker => (b'B', 0),
+            Role::Vno(id) => (b'V', id.number()),
+            Role::Carrier(id) => (b'C', id.number()),
+            Role::ContentProvider(id) => (b'P', id.number()),
+        };
+        let mut bytes = Vec::with_capacity(3 + key.len());
+        bytes.push(kind);
+        bytes.extend_from_slice(&index.to_be_bytes());
+        bytes.extend_from_slice(key.as_bytes());
+        RequestKey(bytes.into_boxed_slice())
+    }
+}
+
+/// An answer worth repeating.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Reply {
+    #[n(0)]
+    SessionClosed(#[n(0)] u32, #[n(1)] SessionAnswer),
+    #[n(1)]
+    Event(#[n(0)] EventAnswer),
+    /// Of an administrative write, with a fingerprint of what was asked: the same key must not name two requests.
+    #[n(2)]
+    Receipt(#[n(0)] Receipt, #[n(1)] u64),
+}
+
+/// The answers, oldest first out: after [`Answered::LIFE_SECONDS`], or earlier when [`Answered::ENTRIES_MAX`] are kept.
+#[derive(Clone, Debug, Default)]
+pub struct Answered {
+    replies: HashMap<RequestKey, Reply>,
+    order: VecDeque<(Timestamp, RequestKey)>,
+}
+
+impl Answered {
+    pub const LIFE_SECONDS: u64 = 24 * 3600;
+    pub const ENTRIES_MAX: usize = 1_000_000;
+
+    pub fn reply(&self, key: &RequestKey) -> Option<&Reply> {
+        self.replies.get(key)
+    }
+
+    pub fn len(&self) -> usize {
+        self.replies.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.replies.is_empty()
+    }
+
+    /// Keeps a reply; at most two old ones leave for each that comes, so no single decision pays for many.
+    pub fn keep(&mut self, at: Timestamp, key: RequestKey, reply: Reply) {
+        if self.replies.insert(key.clone(), reply).is_none() {
+            self.order.push_back((at, key));
+        }
+        for _ in 0..2 {
+            let Some((kept_at, _)) = self.order.front() else { return };
+            let too_old = kept_at.plus_seconds(Self::LIFE_SECONDS) <= at;
+            if !too_old && self.replies.len() <= Self::ENTRIES_MAX {
+                return;
+            }
+            if let Some((_, key)) = self.order.pop_front() {
+                self.replies.remove(&key);
+            }
+        }
+    }
+
+    /// In the order in which they were kept.
+    pub fn iter(&self) -> impl Iterator<Item = (Timestamp, &RequestKey, &Reply)> {
+        self.order.iter().filter_map(|(at, key)| Some((*at, key, self.replies.get(key)?)))
+    }
+}

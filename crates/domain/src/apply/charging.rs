@@ -1,0 +1,160 @@
+//! Events of the charging machine.
+
+use smallvec::SmallVec;
+
+use super::post_entry;
+use crate::charging::{BucketChange, CounterOwner, Group, Session};
+use crate::event::{Movements, SessionClosing, SessionReport};
+use crate::identifier::{SessionId, SubscriberId};
+use crate::ledger::Entry;
+use crate::state::State;
+use crate::subscriber;
+use crate::time::Timestamp;
+
+pub(super) fn open(
+    state: &mut State,
+    session: &Session,
+    movements: &Movements,
+) -> Result<(), &'static str> {
+    move_all(state, session, movements)?;
+    let mut entry = Entry::new();
+    post_groups(session, &mut entry);
+    post_entry(state, &entry)?;
+    let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
+    tally.sessions_opened = tally.sessions_opened.max(session.id.number());
+    state.admit_session(Box::new(session.clone()));
+    Ok(())
+}
+
+pub(super) fn report(
+    state: &mut State,
+    report: &SessionReport,
+    movements: &Movements,
+    at: Timestamp,
+) -> Result<(), &'static str> {
+    let mut session = state.sessions.remove(&report.session).ok_or("unknown session")?;
+    let result = move_all(state, &session, movements);
+    let mut entry = Entry::new();
+    let mut newcomers: SmallVec<[SubscriberId; 2]> = SmallVec::new();
+    for group in &report.groups {
+        replace_group(&mut session, group, &mut entry);
+        newcomers.extend(group.payers.iter().map(|payer| payer.account.subscriber()));
+    }
+    session.remember(report.number, report.answer.clone());
+    session.heard_at = at;
+    session.supervised_until = report.supervised_until;
+    session.origin_state = report.origin_state.or(session.origin_state);
+    let own = session.line.subscriber();
+    newcomers
+        .into_iter()
+        .filter(|one| *one != own)
+        .for_each(|one| state.watch(one, report.session));
+    state.sessions.insert(report.session, session);
+    result?;
+    post_entry(state, &entry)
+}
+
+fn post_groups(session: &Session, entry: &mut Entry) {
+    let (vno, carrier) = (session.id.vno(), session.carrier);
+    session.groups.iter().for_each(|group| group.post_since(None, entry, vno, carrier));
+}
+
+fn replace_group(session: &mut Session, group: &Group, entry: &mut Entry) {
+    let (vno, carrier) = (session.id.vno(), session.carrier);
+    match session.groups.iter_mut().find(|known| known.key == group.key) {
+        Some(known) => {
+            group.post_since(Some(known), entry, vno, carrier);
+            known.clone_from(group);
+        }
+        None => {
+            group.post_since(None, entry, vno, carrier);
+            session.groups.push(group.clone());
+        }
+    }
+}
+
+pub(super) fn close(
+    state: &mut State,
+    closing: &SessionClosing,
+    movements: &Movements,
+) -> Result<(), &'static str> {
+    let mut session = state.sessions.remove(&closing.session).ok_or("unknown session")?;
+    state.session_keys.remove(&session.key);
+    let mut entry = Entry::new();
+    closing.groups.iter().for_each(|group| replace_group(&mut session, group, &mut entry));
+    for subscriber in session.subscribers() {
+        if let Some(sessions) = state.sessions_of.get_mut(&subscriber) {
+            sessions.retain(|id| *id != closing.session);
+            if sessions.is_empty() {
+                state.sessions_of.remove(&subscriber);
+            }
+        }
+    }
+    move_all(state, &session, movements)?;
+    post_entry(state, &entry)
+}
+
+pub(super) fn one_time(
+    state: &mut State,
+    session: &Session,
+    movements: &Movements,
+) -> Result<(), &'static str> {
+    move_all(state, session, movements)?;
+    let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
+    tally.sessions_opened = tally.sessions_opened.max(session.id.number());
+    let mut entry = Entry::new();
+    post_groups(session, &mut entry);
+    post_entry(state, &entry)
+}
+
+pub(super) fn ending(state: &mut State, id: SessionId) -> Result<(), &'static str> {
+    state.sessions.get_mut(&id).ok_or("unknown session")?.ending = true;
+    Ok(())
+}
+
+fn move_all(
+    state: &mut State,
+    session: &Session,
+    movements: &Movements,
+) -> Result<(), &'static str> {
+    move_buckets(state, &movements.buckets)?;
+    for change in &movements.counters {
+        let counters = match change.owner {
+            CounterOwner::Subscriber(id) => {
+                let subscriber = state.subscribers.at_mut(id).ok_or("unknown subscriber")?;
+                subscriber.counters.get_or_insert_default().as_mut()
+            }
+            CounterOwner::Vno(id) => {
+                &mut state.vnos.get_mut(id.index()).ok_or("unknown VNO")?.counters
+            }
+            CounterOwner::Carrier(id) => {
+                state.carrier_counters.get_mut(id.index()).ok_or("unknown carrier")?
+            }
+        };
+        subscriber::count(counters, change.key, change.month, change.units);
+    }
+    let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
+    let held = tally.held.micros().checked_add(movements.wholesale_held);
+    tally.held = crate::money::Amount::from_micros(held.ok_or("the VNO's holds overflow")?);
+    Ok(())
+}
+
+pub(super) fn move_buckets(
+    state: &mut State,
+    changes: &[BucketChange],
+) -> Result<(), &'static str> {
+    for change in changes {
+        let subscriber = state.subscribers.at_mut(change.account.subscriber());
+        let account = subscriber.and_then(|subscriber| subscriber.account_mut(change.account));
+        let Some(bucket) = account.and_then(|account| account.bucket_mut(change.bucket)) else {
+            // A bucket that expired while sessions held some of it: only the hold is left to give back.
+            if change.balance == 0 && change.held <= 0 {
+                continue;
+            }
+            return Err("unknown bucket");
+        };
+        bucket.balance = bucket.balance.checked_add(change.balance).ok_or("a balance overflows")?;
+        bucket.held = bucket.held.checked_add(change.held).ok_or("a hold overflows")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Brings a decision into the state. The same code runs live, at replay and in the books' projection,
+//! so what was decided and what is remembered cannot differ.
+//!
+//! Nothing is decided here: an event that does not fit the state is a damaged journal, never a case to handle.
+
+mod charging;
+mod registry;
+mod subscribers;
+
+use std::fmt;
+
+use crate::event::{Event, Record};
+use crate::ledger::{Entry, Posting};
+use crate::state::State;
+
+pub use registry::compile_staged;
+
+/// The record does not follow from the state: the journal or the books are damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inconsistent {
+    pub sequence: u64,
+    pub what: &'static str,
+}
+
+impl fmt::Display for Inconsistent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "record {} does not fit the state: {}", self.sequence, self.what)
+    }
+}
+
+impl std::error::Error for Inconsistent {}
+
+/// Applies one record. Records at or before the state's sequence are skipped: they are in it already.
+pub fn apply(state: &mut State, record: &Record) -> Result<(), Inconsistent> {
+    if record.sequence <= state.sequence {
+        return Ok(());
+    }
+    let fail = |what| Inconsistent { sequence: record.sequence, what };
+    if record.sequence != state.sequence + 1 {
+        return Err(fail("a record is missing before it"));
+    }
+    for event in &record.events {
+        apply_event(state, event, record.at).map_err(fail)?;
+    }
+    if let Some(remembered) = &record.remember {
+        state.answered.keep(record.at, remembered.key.clone(), remembered.reply.clone());
+    }
+    state.sequence = record.sequence;
+    Ok(())
+}
+
+fn apply_event(
+    state: &mut State,
+    event: &Event,
+    at: crate::time::Timestamp,
+) -> Result<(), &'static str> {
+    match event {
+        Event::SessionOpened(session, movements) => charging::open(state, session, movements),
+        Event::SessionReported(report, movements) => charging::report(state, report, movements, at),
+        Event::SessionClosed(closing, movements) => charging::close(state, closing, movements),
+        Event::OneTimeCharged(session, movements) => charging::one_time(state, session, movements),
+        Event::SessionEnding(id) => charging::ending(state, *id),
+        Event::PeerRestarted(peer, host, origin_state) => {
+            state.origin_states.insert((*peer, host.clone()), *origin_state);
+            Ok(())
+        }
+        Event::VnoCreditGate(vno, exhausted) => {
+            let tally = state.vnos.get_mut(vno.index()).ok_or("unknown VNO")?;
+            tally.credit_exhausted = *exhausted;
+            Ok(())
+        }
+        Event::DirectiveIssued(directive) => {
+            state.directives_issued = state.directives_issued.max(directive.id.0);
+            state.outbox.insert(directive.id, directive.as_ref().clone());
+            Ok(())
+        }
+        Event::DirectiveDone(id) => {
+            state.outbox.remove(id);
+            Ok(())
+        }
+        Event::SweepBegun(sweep) => {
+            state.sweeps_begun = state.sweeps_begun.max(sweep.id);
+            state.sweeps.push(sweep.clone());
+            Ok(())
+        }
+        Event::SweepAdvanced(sweep) => {
+            let known = state.sweeps.iter_mut().find(|known| known.id == sweep.id);
+            *known.ok_or("unknown sweep")? = sweep.clone();
+            Ok(())
+        }
+        Event::SweepEnded(id) => {
+            state.sweeps.retain(|sweep| sweep.id != *id);
+            Ok(())
+        }
+        Event::VnoSet(..)
+        | Event::CarrierSet(..)
+        | Event::ContentProviderSet(..)
+        | Event::PeerSet(..)
+        | Event::OfferSet(..)
+        | Event::ScopeDefined(..)
+        | Event::ExchangeRateSet(..)
+        | Event::ApiKeyIssued(..)
+        | Event::ApiKeyRevoked(..)
+        | Event::PriceRowsStaged(..)
+        | Event::PriceListInstalled(..)
+        | Event::PriceListVersionRetired(..)
+        | Event::StagingDropped(..) => registry::apply(state, event),
+        Event::SubscriberCreated(..)
+        | Event::SubscriberStanding(..)
+        | Event::ProfileChanged(..)
+        | Event::LineAdded(..)
+        | Event::LineStanding(..)
+        | Event::LineBarring(..)
+        | Event::PayerRulesSet(..)
+        | Event::LineIdentities(..)
+        | Event::AccountOpened(..)
+        | Event::CreditLimitSet(..)
+        | Event::AccountShared(..)
+        | Event::SubscriptionSet(..)
+        | Event::BucketAdded(..)
+        | Event::BucketRemoved(..)
+        | Event::MainBalanceExpiry(..)
+        | Event::Transferred(..) => subscribers::apply(state, event),
+    }
+}
+
+/// Posts an entry to the ledger. Subscribers' parts are in their buckets already.
+fn post(state: &mut State, postings: &[Posting]) -> Result<(), &'static str> {
+    for posting in postings {
+        state.ledger.post(posting).map_err(|_| "a ledger balance overflows")?;
+    }
+    Ok(())
+}
+
+fn post_entry(state: &mut State, entry: &Entry) -> Result<(), &'static str> {
+    post(state, entry.postings())
+}

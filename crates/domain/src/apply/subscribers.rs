@@ -1,0 +1,103 @@
+//! Events about subscribers, their lines, accounts, buckets and subscriptions.
+
+use super::charging::move_buckets;
+use super::post;
+use crate::event::{Event, Transfer};
+use crate::identifier::{AccountId, LineId, SubscriberId};
+use crate::party::Standing;
+use crate::state::State;
+use crate::subscriber::{Account, Line, Subscriber};
+use crate::timer::TimerKey;
+
+pub(super) fn apply(state: &mut State, event: &Event) -> Result<(), &'static str> {
+    match event {
+        Event::SubscriberCreated(id, _) => {
+            let tally = state.vnos.get_mut(id.vno().index()).ok_or("unknown VNO")?;
+            tally.subscribers_created = tally.subscribers_created.max(id.number());
+            state.subscribers.put(Box::new(Subscriber::new(*id)));
+        }
+        Event::SubscriberStanding(id, standing) => subscriber(state, *id)?.standing = *standing,
+        // Personal data is the books' business.
+        Event::ProfileChanged(..) => {}
+        Event::LineAdded(id, identities) => {
+            subscriber(state, id.subscriber())?.lines.push(Line {
+                number: id.number(),
+                standing: Standing::Active,
+                barred: 0,
+                identities: identities.clone(),
+                payer_rules: None,
+            });
+            identities.iter().for_each(|identity| state.identities.insert(identity, *id));
+        }
+        Event::LineStanding(id, standing) => line(state, *id)?.standing = *standing,
+        Event::LineBarring(id, barred) => line(state, *id)?.barred = *barred,
+        Event::PayerRulesSet(id, rules) => {
+            line(state, *id)?.payer_rules = (!rules.is_empty()).then(|| Box::new(rules.clone()));
+        }
+        Event::LineIdentities(id, identities) => {
+            let line = line(state, *id)?;
+            let former = std::mem::replace(&mut line.identities, identities.clone());
+            former.iter().for_each(|identity| state.identities.remove(identity));
+            identities.iter().for_each(|identity| state.identities.insert(identity, *id));
+        }
+        Event::AccountOpened(id, account) => {
+            subscriber(state, *id)?.accounts.push(account.as_ref().clone());
+        }
+        Event::CreditLimitSet(id, limit) => account(state, *id)?.credit_limit = *limit,
+        Event::AccountShared(id, shared) => account(state, *id)?.shared = *shared,
+        Event::SubscriptionSet(id, subscription) => {
+            let subscriptions = &mut subscriber(state, *id)?.subscriptions;
+            match subscriptions.iter_mut().find(|known| known.number == subscription.number) {
+                Some(known) => *known = subscription.clone(),
+                None => subscriptions.push(subscription.clone()),
+            }
+            arm(state, *id);
+        }
+        Event::BucketAdded(id, bucket) => {
+            let account = account(state, *id)?;
+            account.next_bucket = account.next_bucket.max(bucket.id.number().saturating_add(1));
+            account.buckets.reserve_exact(1);
+            account.buckets.push(bucket.clone());
+            arm(state, id.subscriber());
+        }
+        Event::BucketRemoved(id, bucket) => {
+            account(state, *id)?.buckets.retain(|known| known.id != *bucket);
+            arm(state, id.subscriber());
+        }
+        Event::MainBalanceExpiry(id, expires) => {
+            let main = account(state, *id)?.bucket_mut(Account::MAIN);
+            main.ok_or("no main balance")?.expires = *expires;
+            arm(state, id.subscriber());
+        }
+        Event::Transferred(transfer) => return transferred(state, transfer),
+        _ => return Err("not an event about subscribers"),
+    }
+    Ok(())
+}
+
+fn transferred(state: &mut State, transfer: &Transfer) -> Result<(), &'static str> {
+    move_buckets(state, &transfer.buckets)?;
+    post(state, &transfer.postings)?;
+    let tally = state.vnos.get_mut(transfer.vno.index()).ok_or("unknown VNO")?;
+    tally.transfers = tally.transfers.max(transfer.number);
+    Ok(())
+}
+
+fn subscriber(state: &mut State, id: SubscriberId) -> Result<&mut Subscriber, &'static str> {
+    state.subscribers.at_mut(id).ok_or("unknown subscriber")
+}
+
+fn line(state: &mut State, id: LineId) -> Result<&mut Line, &'static str> {
+    subscriber(state, id.subscriber())?.line_mut(id).ok_or("unknown line")
+}
+
+fn account(state: &mut State, id: AccountId) -> Result<&mut Account, &'static str> {
+    subscriber(state, id.subscriber())?.account_mut(id).ok_or("unknown account")
+}
+
+/// Arms the subscriber's timer for what is next due; an earlier one that still stands finds nothing to do.
+fn arm(state: &mut State, id: SubscriberId) {
+    if let Some(due) = state.subscribers.at(id).and_then(Subscriber::next_due) {
+        state.timers.arm(due, TimerKey::Subscriber(id));
+    }
+}

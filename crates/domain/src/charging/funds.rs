@@ -1,0 +1,188 @@
+//! Who pays, and from which buckets.
+//!
+//! Order, fixed and visible: payer rules as they stand; within an account allowances before money,
+//! among allowances the earliest expiry, then priority, then the smallest; money the same, the main balance last.
+
+use smallvec::SmallVec;
+
+use super::draft::Draft;
+use super::group::{GroupKey, Hold, PayerLeg};
+use super::session::Context;
+use crate::catalogue::Use;
+use crate::identifier::{AccountId, BucketId, CarrierId, LineId};
+use crate::money::Amount;
+use crate::party::Vno;
+use crate::quantity::Unit;
+use crate::state::State;
+use crate::subscriber::{Account, Bucket, Line, Pays, Subscriber};
+use crate::time::Timestamp;
+
+/// What one decision is about.
+#[derive(Clone, Copy)]
+pub(super) struct Charging<'a> {
+    pub state: &'a State,
+    pub vno: &'a Vno,
+    pub subscriber: &'a Subscriber,
+    pub line: &'a Line,
+    pub line_id: LineId,
+    pub carrier: CarrierId,
+    pub context: &'a Context,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Payer<'a> {
+    pub id: AccountId,
+    pub account: &'a Account,
+    pub pays: Pays,
+}
+
+impl<'a> Charging<'a> {
+    pub fn usage(&self, key: GroupKey) -> Use<'a> {
+        Use {
+            service: self.context.service,
+            direction: self.context.direction,
+            destination: self.context.destination,
+            rating_group: key.rating_group,
+            service_identifier: key.service_identifier,
+            serving_network: self.context.serving_network,
+            at: self.now,
+            time_zone: &self.vno.time_zone,
+        }
+    }
+
+    /// The accounts that pay for this use, in order.
+    pub fn payers(&self, usage: &Use<'_>) -> SmallVec<[Payer<'a>; 2]> {
+        let open = |id: AccountId, pays| Some(Payer { id, account: self.state.account(id)?, pays });
+        match &self.line.payer_rules {
+            None => {
+                let own = AccountId::new(self.line_id.subscriber(), 1);
+                open(own, Pays::Everything).into_iter().collect()
+            }
+            Some(rules) => rules
+                .iter()
+                .filter(|rule| self.state.registry.covers(rule.scope, usage))
+                .filter_map(|rule| open(rule.account, rule.pays))
+                .collect(),
+        }
+    }
+
+    /// Allowances of this unit that cover the use and have something free, in the order in which they are used.
+    pub fn allowances(
+        &self,
+        draft: &Draft,
+        payer: &Payer<'a>,
+        unit: Unit,
+        usage: &Use<'_>,
+    ) -> SmallVec<[&'a Bucket; 4]> {
+        self.eligible(payer, unit, usage, |bucket| draft.free(payer.id, bucket) > 0)
+    }
+
+    fn eligible(
+        &self,
+        payer: &Payer<'a>,
+        unit: Unit,
+        usage: &Use<'_>,
+        filter: impl Fn(&Bucket) -> bool,
+    ) -> SmallVec<[&'a Bucket; 4]> {
+        let mut buckets: SmallVec<[&Bucket; 4]> = payer
+            .account
+            .buckets
+            .iter()
+            .filter(|bucket| {
+                bucket.unit == unit
+                    && filter(bucket)
+                    && !bucket.is_expired(self.now)
+                    && self.state.registry.covers(bucket.scope, usage)
+            })
+            .collect();
+        buckets.sort_by_key(|bucket| {
+            let expires = if bucket.expires == 0 { u32::MAX } else { bucket.expires };
+            (bucket.is_main(), expires, bucket.priority, bucket.balance)
+        });
+        buckets
+    }
+
+    /// Money that is free for this use, credit limit included.
+    pub fn money_free(&self, draft: &Draft, payer: &Payer<'a>, usage: &Use<'_>) -> Amount {
+        let mut free = 0i64;
+        for bucket in &payer.account.buckets {
+            let counts = bucket.unit == Unit::Money
+                && !bucket.is_expired(self.now)
+                && (bucket.is_main() || self.state.registry.covers(bucket.scope, usage));
+            if counts {
+                let own = draft.free(payer.id, bucket);
+                // A main balance in debt lessens what there is; a bonus bucket cannot be in debt.
+                free = free.saturating_add(if bucket.is_main() { own } else { own.max(0) });
+            }
+        }
+        Amount::from_micros(free).saturating_add(payer.account.credit_limit)
+    }
+
+    /// Splits an amount of money over the account's buckets: bonus money first, all that is left on the main balance.
+    fn spread(
+        &self,
+        draft: &Draft,
+        payer: &Payer<'a>,
+        usage: &Use<'_>,
+        amount: Amount,
+    ) -> SmallVec<[(BucketId, i64); 2]> {
+        let mut parts = SmallVec::new();
+        let mut left = amount.micros();
+        if left > 0 && payer.account.buckets.len() > 1 {
+            let bonus = |bucket: &Bucket| !bucket.is_main() && draft.free(payer.id, bucket) > 0;
+            for bucket in self.eligible(payer, Unit::Money, usage, bonus) {
+                let part = draft.free(payer.id, bucket).min(left);
+                if part > 0 {
+                    parts.push((bucket.id, part));
+                    left -= part;
+                }
+            }
+        }
+        if left != 0 {
+            parts.push((Account::MAIN, left));
+        }
+        parts
+    }
+
+    /// Takes money; a negative amount gives back to the main balance.
+    pub fn pay(&self, draft: &mut Draft, payer: &Payer<'a>, usage: &Use<'_>, amount: Amount) {
+        for (bucket, part) in self.spread(draft, payer, usage, amount) {
+            draft.take(payer.id, bucket, part);
+        }
+    }
+
+    /// Reserves money.
+    pub fn hold_money(
+        &self,
+        draft: &mut Draft,
+        payer: &Payer<'a>,
+        usage: &Use<'_>,
+        leg: &mut PayerLeg,
+        amount: Amount,
+    ) {
+        for (bucket, part) in self.spread(draft, payer, usage, amount) {
+            hold(draft, leg, bucket, part);
+        }
+    }
+
+    /// What the VNO may still spend with the broker.
+    pub fn wholesale_free(&self, draft: &Draft) -> Amount {
+        let held = self.state.tally(self.vno.id).map_or(Amount::ZERO, |tally| tally.held);
+        self.state
+            .vno_balance(self.vno.id)
+            .saturating_add(self.vno.credit_limit)
+            .saturating_sub(held)
+            .saturating_add(Amount::from_micros(draft.wholesale_balance))
+            .saturating_sub(Amount::from_micros(draft.wholesale_held))
+    }
+}
+
+/// Reserves units or money of one bucket for a payer.
+pub(super) fn hold(draft: &mut Draft, leg: &mut PayerLeg, bucket: BucketId, amount: i64) {
+    draft.hold(leg.account, bucket, amount);
+    match leg.holds.iter_mut().find(|hold| hold.bucket == bucket) {
+        Some(hold) => hold.amount = hold.amount.saturating_add(amount),
+        None => leg.holds.push(Hold { bucket, amount }),
+    }
+}

@@ -1,0 +1,501 @@
+//! Grants: how many units may go through next, with every party's cover reserved for them.
+//!
+//! Large far from the limit; as cover shrinks and as sessions run beside each other, each gets its share;
+//! never below one increment; the last grant says what to do at its end.
+//! What is granted is always reserved, so parallel sessions cannot spend the same money.
+
+use smallvec::SmallVec;
+
+use super::draft::{CounterOwner, Draft};
+use super::funds::{Charging, Payer, hold};
+use super::group::{Group, Leg, PayerLeg, Phase, Wholesale};
+use super::rates::{Priced, priced, retail_of};
+use super::request::{Declined, FinalUnit, Granted, GroupOutcome, UnitCounts};
+use super::settle::{derived, pieces, schedule, so_far};
+use crate::catalogue::Use;
+use crate::money::Amount;
+use crate::party::{FinalUnitAction, GrantPolicy};
+use crate::quantity::Unit;
+use crate::rating::{BandIndex, Charge, LegSoFar};
+use crate::subscriber::Pays;
+use crate::time::Timestamp;
+
+/// Gives back everything that is reserved for a group.
+pub(super) fn release(draft: &mut Draft, group: &mut Group) {
+    for payer in &mut group.payers {
+        for held in payer.holds.drain(..) {
+            draft.hold(payer.account, held.bucket, -held.amount);
+        }
+    }
+    draft.wholesale_held = draft.wholesale_held.saturating_sub(group.wholesale_hold.micros());
+    group.wholesale_hold = Amount::ZERO;
+}
+
+/// Reserves a slice and grants it. The group holds nothing when this is called.
+pub(super) fn reserve(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    requested: UnitCounts,
+    is_opening: bool,
+) -> GroupOutcome {
+    match plan(charging, draft, group, requested) {
+        Ok(plan) => place(charging, draft, group, &plan, is_opening),
+        Err(declined) => GroupOutcome::Declined(declined),
+    }
+}
+
+/// Reserves all of `units` or nothing: for one-time events, which are not sliced.
+pub(super) fn cover_whole(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    units: u64,
+) -> GroupOutcome {
+    let whole = plan_whole(charging, draft, group, units);
+    match whole {
+        Ok(plan) => place(charging, draft, group, &plan, true),
+        Err(declined) => GroupOutcome::Declined(declined),
+    }
+}
+
+fn plan_whole<'a>(
+    charging: &Charging<'a>,
+    draft: &Draft,
+    group: &Group,
+    units: u64,
+) -> Result<Plan<'a>, Declined> {
+    let retail = retail_of(charging, group)?;
+    let usage = charging.usage(group.key);
+    let payers = charging.payers(&usage);
+    if payers.is_empty() {
+        return Err(Declined::NoPayer);
+    }
+    let further = billable_for(&retail, group, units);
+    if retail_cover(charging, draft, group, &retail, &payers, &usage, further) < further {
+        return Err(Declined::InsufficientBalance);
+    }
+    if wholesale_cover(charging, draft, group, units)? < units {
+        return Err(Declined::VnoCreditExhausted);
+    }
+    let policy = charging.vno.grant_policy(group.unit);
+    Ok(Plan { retail, policy, usage, payers, further, units, is_last: false, tariff_change: None })
+}
+
+/// The price of these units and nothing before them.
+pub(super) fn price_alone(
+    priced: &Priced<'_>,
+    position: u64,
+    pieces: &[(BandIndex, u64)],
+) -> Option<Charge> {
+    let nothing = LegSoFar { position, ..LegSoFar::default() };
+    price_pieces(priced, &nothing, pieces)
+}
+
+/// What may be granted, before anything is reserved.
+struct Plan<'a> {
+    retail: Priced<'a>,
+    policy: GrantPolicy,
+    usage: Use<'a>,
+    payers: SmallVec<[Payer<'a>; 2]>,
+    /// Billable units beyond those already billed.
+    further: u64,
+    /// Units of use that they allow.
+    units: u64,
+    /// Nothing more could be granted after these.
+    is_last: bool,
+    tariff_change: Option<Timestamp>,
+}
+
+fn plan<'a>(
+    charging: &Charging<'a>,
+    draft: &Draft,
+    group: &Group,
+    requested: UnitCounts,
+) -> Result<Plan<'a>, Declined> {
+    let retail = retail_of(charging, group)?;
+    let unit = group.unit;
+    if !requested.is_empty() && requested.of(unit).is_none() {
+        return Err(Declined::UnitMismatch);
+    }
+    let policy = charging.vno.grant_policy(unit);
+    let usage = charging.usage(group.key);
+    let payers = charging.payers(&usage);
+    if payers.is_empty() {
+        return Err(Declined::NoPayer);
+    }
+    let wanted =
+        requested.of(unit).filter(|n| *n > 0).unwrap_or(policy.slice_max).min(policy.slice_max);
+    let sessions = sessions_beside(charging, &payers);
+    // Enough to know whether every session beside this one could have as much, twice over.
+    let probe_used = wanted.saturating_mul(2 * sessions);
+    let probe = billable_for(&retail, group, probe_used);
+    let cover = retail_cover(charging, draft, group, &retail, &payers, &usage, probe);
+    let wholesale_cover = wholesale_cover(charging, draft, group, probe_used)?;
+    let fits = |further: u64| units_for(&retail, group, further);
+    let (covered, by_vno) = (fits(cover), wholesale_cover);
+    if by_vno == 0 && covered > 0 {
+        return Err(Declined::VnoCreditExhausted);
+    }
+    let share = share_of(covered, wanted, sessions, policy.slice_min);
+    let units = share.min(by_vno);
+    // Whole increments only: a part of one would cost as much as all of it.
+    let further = billable_for(&retail, group, units);
+    let further =
+        if further > cover { retail.rate.whole_increments(group.billable, cover) } else { further };
+    let units = units.min(fits(further));
+    let is_last = units >= covered && covered < probe_used;
+    let tariff_change = (unit != Unit::Seconds && retail.prices.switches_at_band_edge())
+        .then(|| retail.prices.next_band_edge(charging.now))
+        .flatten()
+        .filter(|edge| *edge <= charging.now.plus_seconds(u64::from(policy.validity_seconds)));
+    Ok(Plan { retail, policy, usage, payers, further, units, is_last, tariff_change })
+}
+
+/// Sessions that share the payers' money, this one included.
+fn sessions_beside(charging: &Charging<'_>, payers: &[Payer<'_>]) -> u64 {
+    let sessions =
+        payers.iter().map(|payer| charging.state.sessions_of(payer.id.subscriber()).len());
+    sessions.max().unwrap_or(0).max(1) as u64
+}
+
+/// All of what is wanted while there is plenty; then a fair part of the rest; at the end the rest itself.
+fn share_of(covered: u64, wanted: u64, sessions: u64, slice_min: u64) -> u64 {
+    if covered >= wanted.saturating_mul(2 * sessions) {
+        return wanted;
+    }
+    let part = (covered / (2 * sessions)).max(slice_min);
+    // What would be left is not worth another round.
+    let part = if covered.saturating_sub(part) < slice_min { covered } else { part };
+    part.min(wanted).min(covered)
+}
+
+/// Billable units that `units` more of use would add.
+fn billable_for(retail: &Priced<'_>, group: &Group, units: u64) -> u64 {
+    retail.rate.billable(group.used.saturating_add(units)).saturating_sub(group.billable)
+}
+
+/// Units of use that fit into what is billed already and `further` billable units.
+fn units_for(retail: &Priced<'_>, group: &Group, further: u64) -> u64 {
+    let whole = retail.rate.whole_increments(group.billable, further);
+    retail.rate.usable(group.billable.saturating_add(whole)).saturating_sub(group.used)
+}
+
+/// Billable units, of `wanted`, that allowances and money of all payers cover.
+fn retail_cover(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    group: &Group,
+    retail: &Priced<'_>,
+    payers: &[Payer<'_>],
+    usage: &Use<'_>,
+    wanted: u64,
+) -> u64 {
+    let mut covered = 0u64;
+    for payer in payers {
+        for bucket in charging.allowances(draft, payer, group.unit, usage) {
+            let free = u64::try_from(draft.free(payer.id, bucket)).unwrap_or(0);
+            covered = covered.saturating_add(free);
+            if covered >= wanted {
+                return wanted;
+            }
+        }
+        if payer.pays == Pays::Everything && payer.account.currency == retail.currency() {
+            let money = charging.money_free(draft, payer, usage);
+            let left = wanted - covered;
+            covered += affordable(charging, draft, group, retail, payer, covered, money, left);
+            if covered >= wanted {
+                return wanted;
+            }
+        }
+    }
+    covered
+}
+
+/// The leg of this payer so far, seen from `offset` billable units on.
+fn leg_so_far(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    group: &Group,
+    retail: &Priced<'_>,
+    payer: &Payer<'_>,
+    offset: u64,
+) -> LegSoFar {
+    let nothing = PayerLeg::new(payer.id, payer.account.currency);
+    let leg = group.payers.iter().find(|leg| leg.account == payer.id).unwrap_or(&nothing);
+    let owner = CounterOwner::Subscriber(payer.id.subscriber());
+    so_far(charging, draft, retail, owner, &leg.meter, group.billable.saturating_add(offset))
+}
+
+/// Volume granted before a price change may be used after it: both sides count, the dearer one decides.
+fn use_times(
+    charging: &Charging<'_>,
+    retail: &Priced<'_>,
+    group: &Group,
+) -> SmallVec<[Timestamp; 2]> {
+    let mut times = SmallVec::from_slice(&[charging.now]);
+    if group.unit != Unit::Seconds && retail.prices.switches_at_band_edge() {
+        times.extend(retail.prices.next_band_edge(charging.now));
+    }
+    times
+}
+
+#[allow(clippy::too_many_arguments)]
+fn affordable(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    group: &Group,
+    retail: &Priced<'_>,
+    payer: &Payer<'_>,
+    offset: u64,
+    budget: Amount,
+    wanted: u64,
+) -> u64 {
+    let so_far = leg_so_far(charging, draft, group, retail, payer, offset);
+    let position = group.billable.saturating_add(offset);
+    let by_time = use_times(charging, retail, group).into_iter().map(|used_at| {
+        let plan = schedule(retail, group.started_at, position, used_at);
+        retail.prices.affordable(retail.rate, &so_far, budget, wanted, plan)
+    });
+    by_time.min().unwrap_or(0)
+}
+
+/// Units of use, of `wanted`, that the VNO's own account with the broker covers.
+fn wholesale_cover(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    group: &Group,
+    wanted: u64,
+) -> Result<u64, Declined> {
+    let free = charging.wholesale_free(draft);
+    let Some(Wholesale::Rated(leg)) = &group.wholesale else {
+        // Derived prices are checked when the hold is known.
+        let open = group.wholesale.is_none() || free.is_positive();
+        return Ok(if open { wanted } else { 0 });
+    };
+    let priced = priced(charging, leg.rate).ok_or(Declined::NoWholesaleRate)?;
+    let total = group.used.saturating_add(wanted);
+    let further = priced.rate.billable(total).saturating_sub(leg.meter.units);
+    let owner = CounterOwner::Vno(charging.vno.id);
+    let so_far = so_far(charging, draft, &priced, owner, &leg.meter, leg.meter.units);
+    let plan = schedule(&priced, group.started_at, leg.meter.units, charging.now);
+    let affordable = priced.prices.affordable(priced.rate, &so_far, free, further, plan);
+    if affordable >= further {
+        return Ok(wanted);
+    }
+    let whole = priced.rate.whole_increments(leg.meter.units, affordable);
+    let usable = priced.rate.usable(leg.meter.units.saturating_add(whole));
+    Ok(usable.saturating_sub(group.used).min(wanted))
+}
+
+/// Places the holds of a plan and words the answer.
+fn place(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    plan: &Plan<'_>,
+    is_opening: bool,
+) -> GroupOutcome {
+    if plan.units == 0 {
+        return nothing_left(charging, group, plan, is_opening);
+    }
+    let held = hold_retail(charging, draft, group, plan);
+    match hold_wholesale(charging, draft, group, plan.units, held) {
+        Ok(amount) => group.wholesale_hold = amount,
+        Err(declined) => {
+            release(draft, group);
+            return GroupOutcome::Declined(declined);
+        }
+    }
+    draft.wholesale_held = draft.wholesale_held.saturating_add(group.wholesale_hold.micros());
+    group.granted = plan.units;
+    group.phase = if plan.is_last { Phase::FinalGrant } else { Phase::Granted };
+    let threshold = plan.units.saturating_mul(u64::from(plan.policy.threshold_percent)) / 100;
+    GroupOutcome::Granted(Granted {
+        unit: group.unit,
+        amount: plan.units,
+        validity_seconds: plan.policy.validity_seconds,
+        threshold: if plan.is_last { 0 } else { threshold },
+        holding_seconds: plan.policy.holding_seconds,
+        final_unit: plan.is_last.then(|| FinalUnit(charging.vno.final_unit.clone())),
+        tariff_change: plan.tariff_change,
+    })
+}
+
+/// No unit can be granted: sent to a portal where there is one, refused otherwise.
+fn nothing_left(
+    charging: &Charging<'_>,
+    group: &mut Group,
+    plan: &Plan<'_>,
+    is_opening: bool,
+) -> GroupOutcome {
+    let action = charging.vno.final_unit.clone();
+    if action == FinalUnitAction::Terminate || (is_opening && group.unit == Unit::Seconds) {
+        return GroupOutcome::Declined(Declined::InsufficientBalance);
+    }
+    group.phase = Phase::Waiting;
+    GroupOutcome::Granted(Granted {
+        unit: group.unit,
+        amount: 0,
+        validity_seconds: plan.policy.validity_seconds,
+        threshold: 0,
+        holding_seconds: 0,
+        final_unit: Some(FinalUnit(action)),
+        tariff_change: None,
+    })
+}
+
+/// Reserves the plan's billable units: allowances first, then money, payer after payer.
+/// Returns the net of the money reserved.
+fn hold_retail(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    plan: &Plan<'_>,
+) -> Amount {
+    let mut left = plan.further;
+    let mut net = Amount::ZERO;
+    for payer in &plan.payers {
+        let mut leg = PayerLeg::new(payer.id, payer.account.currency);
+        for bucket in charging.allowances(draft, payer, group.unit, &plan.usage) {
+            let free = u64::try_from(draft.free(payer.id, bucket)).unwrap_or(0);
+            let units = left.min(free);
+            if units > 0 {
+                hold(draft, &mut leg, bucket.id, i64::try_from(units).unwrap_or(i64::MAX));
+                left -= units;
+            }
+        }
+        if left > 0
+            && payer.pays == Pays::Everything
+            && payer.account.currency == plan.retail.currency()
+        {
+            let offset = plan.further - left;
+            let money = charging.money_free(draft, payer, &plan.usage);
+            let units =
+                affordable(charging, draft, group, &plan.retail, payer, offset, money, left);
+            let (gross, part) = price_of(charging, draft, group, plan, payer, offset, units);
+            charging.hold_money(draft, payer, &plan.usage, &mut leg, gross);
+            net = net.saturating_add(part);
+            left -= units;
+        }
+        keep_holds(group, leg);
+        if left == 0 {
+            break;
+        }
+    }
+    net
+}
+
+fn keep_holds(group: &mut Group, leg: PayerLeg) {
+    match group.payers.iter_mut().find(|known| known.account == leg.account) {
+        Some(known) => known.holds = leg.holds,
+        None if !leg.holds.is_empty() => group.payers.push(leg),
+        None => {}
+    }
+}
+
+/// What `units` more would cost this payer at the dearest time they may be used, with tax and without.
+fn price_of(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    group: &Group,
+    plan: &Plan<'_>,
+    payer: &Payer<'_>,
+    offset: u64,
+    units: u64,
+) -> (Amount, Amount) {
+    if units == 0 {
+        return (Amount::ZERO, Amount::ZERO);
+    }
+    let so_far = leg_so_far(charging, draft, group, &plan.retail, payer, offset);
+    let net_before = group
+        .payers
+        .iter()
+        .find(|leg| leg.account == payer.id)
+        .map_or(Amount::ZERO, |leg| leg.meter.net);
+    let mut dearest = (Amount::ZERO, Amount::ZERO);
+    for used_at in use_times(charging, &plan.retail, group) {
+        let position = group.billable.saturating_add(offset);
+        let pieces = pieces(&plan.retail, group.started_at, position, units, used_at);
+        if let Some(charge) = price_pieces(&plan.retail, &so_far, &pieces) {
+            let gross = charge.gross.saturating_sub(so_far.charged);
+            if gross > dearest.0 {
+                dearest = (gross, charge.net.saturating_sub(net_before));
+            }
+        }
+    }
+    dearest
+}
+
+/// The charge with these units added; None when an amount overflows, which affordability has excluded.
+fn price_pieces(
+    priced: &Priced<'_>,
+    so_far: &LegSoFar,
+    pieces: &[(BandIndex, u64)],
+) -> Option<Charge> {
+    let mut exact = so_far.exact;
+    let mut position = so_far.position;
+    for (band, units) in pieces {
+        let end = position.checked_add(*units)?;
+        exact = exact.checked_add(priced.rate.cost(*band, position, end).ok()?).ok()?;
+        position = end;
+    }
+    priced.prices.settle(priced.rate, exact, true).ok()
+}
+
+/// Reserves on the VNO's account with the broker what the plan's units will cost it.
+fn hold_wholesale(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    group: &Group,
+    units: u64,
+    retail_net: Amount,
+) -> Result<Amount, Declined> {
+    let Some(wholesale) = &group.wholesale else {
+        return Ok(Amount::ZERO);
+    };
+    let hold = match wholesale {
+        Wholesale::Rated(leg) => {
+            leg_hold(charging, draft, leg, CounterOwner::Vno(charging.vno.id), group, units)
+                .ok_or(Declined::NoWholesaleRate)?
+        }
+        Wholesale::RetailMinus { basis_points, currency, .. } => {
+            let from = group.payers.first().map(|payer| payer.currency);
+            let part = 10_000 - i128::from(*basis_points).min(10_000);
+            derived(charging, retail_net, from, *currency, part, group.started_at)?
+        }
+        Wholesale::CostPlus { basis_points, currency, .. } => {
+            let owner = CounterOwner::Carrier(charging.carrier);
+            let cost = match &group.cost {
+                Some(leg) => leg_hold(charging, draft, leg, owner, group, units)
+                    .ok_or(Declined::NoCostRate)?,
+                None => Amount::ZERO,
+            };
+            let part = 10_000 + i128::from(*basis_points);
+            let from = group.cost.as_ref().map(|leg| leg.currency);
+            derived(charging, cost, from, *currency, part, group.started_at)?
+        }
+    };
+    if hold > charging.wholesale_free(draft) { Err(Declined::VnoCreditExhausted) } else { Ok(hold) }
+}
+
+/// What `units` more use adds to a leg without tax.
+fn leg_hold(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    leg: &Leg,
+    owner: CounterOwner,
+    group: &Group,
+    units: u64,
+) -> Option<Amount> {
+    let priced = priced(charging, leg.rate)?;
+    let total = group.used.saturating_add(units);
+    let further = priced.rate.billable(total).saturating_sub(leg.meter.units);
+    if further == 0 {
+        return Some(Amount::ZERO);
+    }
+    let so_far = so_far(charging, draft, &priced, owner, &leg.meter, leg.meter.units);
+    let pieces = pieces(&priced, group.started_at, leg.meter.units, further, charging.now);
+    let charge = price_pieces(&priced, &so_far, &pieces)?;
+    Some(charge.net.saturating_sub(leg.meter.net))
+}

@@ -1,0 +1,322 @@
+//! A rating group within a session, and what it owes on every leg so far.
+
+use minicbor::{Decode, Encode};
+use smallvec::SmallVec;
+
+use crate::encoding;
+use crate::identifier::{
+    AccountId, BucketId, CarrierId, ContentProviderId, PriceListId, PriceListVersion, VnoId,
+};
+use crate::ledger::{Entry, LedgerAccount};
+use crate::money::{Amount, Currency};
+use crate::party::ContentProvider;
+use crate::quantity::Unit;
+use crate::rating::{BandIndex, Exact, RateIndex};
+use crate::time::Timestamp;
+
+/// What names a rating group: Rating-Group (AVP 432), Service-Identifier (AVP 439), both or neither.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct GroupKey {
+    #[n(0)]
+    pub rating_group: Option<u32>,
+    #[n(1)]
+    pub service_identifier: Option<u32>,
+}
+
+/// One rate of one price-list version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RateReference {
+    #[n(0)]
+    pub list: PriceListId,
+    #[n(1)]
+    pub version: PriceListVersion,
+    #[n(2)]
+    pub rate: RateIndex,
+}
+
+/// Units priced so far by one rate, and what they cost.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Meter {
+    /// Billable units, rounded up to increments.
+    #[n(0)]
+    pub units: u64,
+    /// Exact price of the units, before fees, minimum, discount, cap and rounding.
+    #[n(1)]
+    pub exact: Exact,
+    /// The units by time band, for the record.
+    #[n(2)]
+    #[cbor(with = "encoding")]
+    pub by_band: SmallVec<[BandUnits; 1]>,
+    /// Charged, rounded once, without tax.
+    #[n(3)]
+    pub net: Amount,
+    #[n(4)]
+    pub tax: Amount,
+}
+
+impl Meter {
+    pub fn gross(&self) -> Amount {
+        self.net.saturating_add(self.tax)
+    }
+
+    pub(super) fn note(&mut self, band: BandIndex, units: u64) {
+        self.units = self.units.saturating_add(units);
+        match self.by_band.iter_mut().find(|known| known.band == band) {
+            Some(known) => known.units = known.units.saturating_add(units),
+            None => self.by_band.push(BandUnits { band, units }),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct BandUnits {
+    #[n(0)]
+    pub band: BandIndex,
+    #[n(1)]
+    pub units: u64,
+}
+
+/// A leg that one rate prices: wholesale or cost.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Leg {
+    #[n(0)]
+    pub rate: RateReference,
+    #[n(1)]
+    pub currency: Currency,
+    #[n(2)]
+    pub meter: Meter,
+}
+
+/// What the VNO owes the broker.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Wholesale {
+    #[n(0)]
+    Rated(#[n(0)] Leg),
+    /// The retail net less a part of it.
+    #[n(1)]
+    RetailMinus {
+        #[n(0)]
+        basis_points: u16,
+        #[n(1)]
+        currency: Currency,
+        #[n(2)]
+        net: Amount,
+    },
+    /// The carrier's charge plus a part of it.
+    #[n(2)]
+    CostPlus {
+        #[n(0)]
+        basis_points: u16,
+        #[n(1)]
+        currency: Currency,
+        #[n(2)]
+        net: Amount,
+    },
+}
+
+impl Wholesale {
+    pub fn net(&self) -> Amount {
+        match self {
+            Wholesale::Rated(leg) => leg.meter.net,
+            Wholesale::RetailMinus { net, .. } | Wholesale::CostPlus { net, .. } => *net,
+        }
+    }
+
+    pub fn currency(&self) -> Currency {
+        match self {
+            Wholesale::Rated(leg) => leg.currency,
+            Wholesale::RetailMinus { currency, .. } | Wholesale::CostPlus { currency, .. } => {
+                *currency
+            }
+        }
+    }
+}
+
+/// What one account paid of the retail leg.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PayerLeg {
+    #[n(0)]
+    pub account: AccountId,
+    #[n(1)]
+    pub currency: Currency,
+    /// What was paid in money.
+    #[n(2)]
+    pub meter: Meter,
+    /// What allowances paid.
+    #[n(3)]
+    #[cbor(with = "encoding")]
+    pub draws: SmallVec<[Draw; 1]>,
+    /// What is reserved for the running grant.
+    #[n(4)]
+    #[cbor(with = "encoding")]
+    pub holds: SmallVec<[Hold; 1]>,
+}
+
+impl PayerLeg {
+    pub fn new(account: AccountId, currency: Currency) -> PayerLeg {
+        PayerLeg {
+            account,
+            currency,
+            meter: Meter::default(),
+            draws: SmallVec::new(),
+            holds: SmallVec::new(),
+        }
+    }
+
+    /// Deferred revenue that the allowance units earned.
+    pub fn earned(&self) -> Amount {
+        self.draws.iter().fold(Amount::ZERO, |sum, draw| sum.saturating_add(draw.earned))
+    }
+}
+
+/// Units taken from an allowance bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Draw {
+    #[n(0)]
+    pub bucket: BucketId,
+    #[n(1)]
+    pub units: u64,
+    /// Deferred revenue that became earned by it.
+    #[n(2)]
+    pub earned: Amount,
+}
+
+/// Units or money reserved in one bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Hold {
+    #[n(0)]
+    pub bucket: BucketId,
+    #[n(1)]
+    pub amount: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Phase {
+    /// No grant stands.
+    #[n(0)]
+    Idle,
+    #[n(1)]
+    Granted,
+    /// The grant that stands is the last one.
+    #[n(2)]
+    FinalGrant,
+    /// Redirected or restricted, waiting for money.
+    #[n(3)]
+    Waiting,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Group {
+    #[n(0)]
+    pub key: GroupKey,
+    #[n(1)]
+    pub unit: Unit,
+    #[n(2)]
+    pub started_at: Timestamp,
+    #[n(3)]
+    /// None: the amount was named by who asked for it.
+    pub retail: Option<RateReference>,
+    /// Units the switch reported.
+    #[n(4)]
+    pub used: u64,
+    /// The same, rounded up to the retail increments.
+    #[n(5)]
+    pub billable: u64,
+    #[n(6)]
+    #[cbor(with = "encoding")]
+    pub payers: SmallVec<[PayerLeg; 1]>,
+    #[n(7)]
+    pub wholesale: Option<Wholesale>,
+    #[n(8)]
+    pub cost: Option<Leg>,
+    #[n(9)]
+    pub granted: u64,
+    /// Reserved on the VNO's account with the broker.
+    #[n(10)]
+    pub wholesale_hold: Amount,
+    #[n(11)]
+    pub phase: Phase,
+    /// Units reported beyond what was granted.
+    #[n(12)]
+    pub overrun: u64,
+    #[n(13)]
+    pub content: Option<ContentLeg>,
+}
+
+/// What a content provider earns of a sale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ContentLeg {
+    #[n(0)]
+    pub provider: ContentProviderId,
+    #[n(1)]
+    pub currency: Currency,
+    #[n(2)]
+    pub share: Amount,
+}
+
+impl ContentLeg {
+    pub(super) fn begun(provider: &ContentProvider, currency: Currency) -> ContentLeg {
+        ContentLeg { provider: provider.id, currency, share: Amount::ZERO }
+    }
+}
+
+impl Group {
+    /// Net money of the retail leg, all payers.
+    pub fn retail_net(&self) -> Amount {
+        self.payers.iter().fold(Amount::ZERO, |sum, payer| sum.saturating_add(payer.meter.net))
+    }
+
+    /// Money of the retail leg with tax, all payers.
+    pub fn retail_gross(&self) -> Amount {
+        self.payers.iter().fold(Amount::ZERO, |sum, payer| sum.saturating_add(payer.meter.gross()))
+    }
+
+    /// Postings that lead from `before` (None = nothing charged yet) to `self`, on every leg.
+    pub fn post_since(
+        &self,
+        before: Option<&Group>,
+        entry: &mut Entry,
+        vno: VnoId,
+        carrier: CarrierId,
+    ) {
+        for payer in &self.payers {
+            let earlier =
+                before.and_then(|group| group.payers.iter().find(|p| p.account == payer.account));
+            let grown = |now: Amount, then: fn(&PayerLeg) -> Amount| {
+                now.saturating_sub(earlier.map_or(Amount::ZERO, then))
+            };
+            let account = LedgerAccount::Subscriber(payer.account);
+            let net = grown(payer.meter.net, |p| p.meter.net);
+            entry.transfer(account, LedgerAccount::VnoRevenue(vno), payer.currency, net);
+            let tax = grown(payer.meter.tax, |p| p.meter.tax);
+            entry.transfer(account, LedgerAccount::Tax(vno), payer.currency, tax);
+            let earned = grown(payer.earned(), PayerLeg::earned);
+            let deferred = LedgerAccount::VnoDeferred(vno);
+            entry.transfer(deferred, LedgerAccount::VnoRevenue(vno), payer.currency, earned);
+        }
+        if let Some(wholesale) = &self.wholesale {
+            let then = before
+                .and_then(|group| group.wholesale.as_ref())
+                .map_or(Amount::ZERO, Wholesale::net);
+            let net = wholesale.net().saturating_sub(then);
+            let (from, to) = (LedgerAccount::VnoCredit(vno), LedgerAccount::BrokerRevenue(vno));
+            entry.transfer(from, to, wholesale.currency(), net);
+        }
+        if let Some(cost) = &self.cost {
+            let then = before
+                .and_then(|group| group.cost.as_ref())
+                .map_or(Amount::ZERO, |leg| leg.meter.net);
+            let net = cost.meter.net.saturating_sub(then);
+            let (from, to) =
+                (LedgerAccount::CostOfService(vno), LedgerAccount::CarrierPayable(carrier));
+            entry.transfer(from, to, cost.currency, net);
+        }
+        if let Some(content) = &self.content {
+            let then = before.and_then(|group| group.content).map_or(Amount::ZERO, |leg| leg.share);
+            let share = content.share.saturating_sub(then);
+            let provider = LedgerAccount::ContentProviderPayable(content.provider);
+            entry.transfer(LedgerAccount::ContentShare(vno), provider, content.currency, share);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The charging machine: authorise, reserve, debit, release, for calls, data sessions, messages and purchases alike.
+//!
+//! `charge = f(total used so far) − already charged`, so slicing never changes a price.
+//! Verbs: open, report, close; debit once, refund, check balance, price (RFC 8506 sections 5 and 6).
+
+mod draft;
+mod funds;
+mod grant;
+mod group;
+mod one_time;
+mod rates;
+mod request;
+mod session;
+mod sessions;
+mod settle;
+
+pub use group::{
+    Draw, Group, GroupKey, Hold, Leg, Meter, PayerLeg, Phase, RateReference, Wholesale,
+};
+pub use request::{
+    Declined, EventAction, EventAnswer, EventRequest, FinalUnit, Granted, GroupAnswer,
+    GroupOutcome, GroupRequest, SessionAnswer, SessionRequest, SessionVerb, TariffChange,
+    UnitCounts, UsedUnits,
+};
+pub use session::{Context, EndCause, Session};
+
+pub use draft::{BucketChange, CounterChange, CounterOwner};
+pub(crate) use one_time::decide_event;
+pub(crate) use sessions::{
+    Supervision, abort, decide_peer_state, decide_session, decide_supervision, directive,
+    end_session, new_sweep, reauthorise,
+};

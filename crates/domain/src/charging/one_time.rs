@@ -1,0 +1,311 @@
+//! One-time events: direct debit, refund, balance check, price enquiry (RFC 8506 section 6).
+
+use smallvec::SmallVec;
+
+use super::draft::{CounterOwner, Draft};
+use super::funds::Charging;
+use super::grant;
+use super::group::Group;
+use super::rates::{self, retail_of};
+use super::request::{Declined, EventAction, EventAnswer, EventRequest, GroupOutcome, UnitCounts};
+use super::session::Session;
+use super::sessions::{admit, charging, identify};
+use super::settle;
+use crate::answered::{Reply, RequestKey};
+use crate::charging::BucketChange;
+use crate::decide::Decision;
+use crate::event::{Event, Movements, Remembered, Transfer, TransferKind};
+use crate::identifier::SessionId;
+use crate::ledger::{Entry, LedgerAccount};
+use crate::money::{Amount, Money};
+use crate::quantity::Unit;
+use crate::state::State;
+use crate::subscriber::{Account, Pays};
+use crate::time::Timestamp;
+
+type Answered = Result<EventAnswer, Declined>;
+
+pub(crate) fn decide_event(
+    state: &State,
+    request: &EventRequest,
+    now: Timestamp,
+) -> Decision<Answered> {
+    let Some(carrier) = state.registry.peer(request.peer).map(|peer| peer.carrier) else {
+        return Decision::refused(Declined::CarrierNotAllowed);
+    };
+    let key = RequestKey::of_event(carrier, &request.key, request.number);
+    if let Some(Reply::Event(answer)) = state.answered.reply(&key) {
+        return Decision::repeated(Ok(answer.clone()));
+    }
+    let prepared = identify(state, &request.identities)
+        .and_then(|line| charging(state, line, carrier, &request.context, now));
+    let charging = match prepared {
+        Ok(charging) => charging,
+        Err(declined) => return Decision::refused(declined),
+    };
+    let decided = match request.action {
+        EventAction::Debit => admit(&charging).and_then(|()| debit(&charging, request)),
+        EventAction::Refund => refund(&charging, request),
+        EventAction::CheckBalance => {
+            admit(&charging).and_then(|()| check_balance(&charging, request))
+        }
+        EventAction::PriceEnquiry => enquire(&charging, request),
+    };
+    match decided {
+        Ok((answer, event)) => {
+            let mut decision = Decision::new(Ok(answer.clone()));
+            if let Some(event) = event {
+                decision.events.push(event);
+                decision.remember = Some(Remembered { key, reply: Reply::Event(answer) });
+            }
+            decision
+        }
+        Err(declined) => Decision::refused(declined),
+    }
+}
+
+/// What an event is measured in when it says nothing: one of the price's units.
+fn units_of(group: &Group, counts: UnitCounts) -> Result<u64, Declined> {
+    if counts.is_empty() { Ok(1) } else { counts.of(group.unit).ok_or(Declined::UnitMismatch) }
+}
+
+fn cost_of(group: &Group) -> Option<Money> {
+    let currency = group.payers.first()?.currency;
+    Some(Money::new(group.retail_gross(), currency))
+}
+
+fn debit(
+    charging: &Charging<'_>,
+    request: &EventRequest,
+) -> Result<(EventAnswer, Option<Event>), Declined> {
+    let mut draft = Draft::default();
+    let (group, granted) = match request.units.money {
+        Some(money) => {
+            if !money.amount.is_positive() {
+                return Err(Declined::AmountOutOfRange);
+            }
+            let mut group = rates::named_price(charging, request.group, money.currency);
+            settle::take_named(charging, &mut draft, &mut group, money)?;
+            let granted = group.used;
+            (group, granted)
+        }
+        None => {
+            let mut group = rates::begin(charging, request.group, charging.now)?;
+            if rates::is_free(charging, &group) {
+                let answer = EventAnswer {
+                    unit: group.unit,
+                    granted: 0,
+                    cost: None,
+                    has_credit: None,
+                    is_free: true,
+                };
+                return Ok((answer, None));
+            }
+            let units = units_of(&group, request.units)?;
+            cover(charging, &mut draft, &mut group, units)?;
+            settle::use_units(charging, &mut draft, &mut group, units, charging.now)?;
+            (group, units)
+        }
+    };
+    if draft.wholesale_balance < 0 && charging.wholesale_free(&draft).is_negative() {
+        return Err(Declined::VnoCreditExhausted);
+    }
+    let answer = EventAnswer {
+        unit: group.unit,
+        granted,
+        cost: cost_of(&group),
+        has_credit: None,
+        is_free: false,
+    };
+    Ok((answer, Some(charged_at_once(charging, request, group, draft))))
+}
+
+/// Is there cover for all of it? Reserved and given back, so that the same rules hold as for sessions.
+fn cover(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    units: u64,
+) -> Result<(), Declined> {
+    match grant::cover_whole(charging, draft, group, units) {
+        GroupOutcome::Declined(declined) => Err(declined),
+        _ => {
+            grant::release(draft, group);
+            Ok(())
+        }
+    }
+}
+
+fn charged_at_once(
+    charging: &Charging<'_>,
+    request: &EventRequest,
+    mut group: Group,
+    draft: Draft,
+) -> Event {
+    group.granted = 0;
+    let opened = charging.state.tally(charging.vno.id).map_or(0, |tally| tally.sessions_opened);
+    let session = Session {
+        id: SessionId::new(charging.vno.id, opened + 1),
+        key: request.key.clone(),
+        line: charging.line_id,
+        peer: request.peer,
+        carrier: charging.carrier,
+        origin_host: Box::default(),
+        origin_realm: Box::default(),
+        origin_state: None,
+        context: request.context.clone(),
+        opened_at: charging.now,
+        heard_at: charging.now,
+        supervised_until: charging.now,
+        groups: SmallVec::from_iter([group]),
+        answers: SmallVec::new(),
+        ending: false,
+    };
+    let draft = draft.settled();
+    let movements = Movements {
+        buckets: draft.buckets,
+        counters: draft.counters,
+        wholesale_held: draft.wholesale_held,
+    };
+    Event::OneTimeCharged(Box::new(session), movements)
+}
+
+/// Gives money back to the account that pays first. Units are valued at today's price.
+fn refund(
+    charging: &Charging<'_>,
+    request: &EventRequest,
+) -> Result<(EventAnswer, Option<Event>), Declined> {
+    let usage = charging.usage(request.group);
+    let payers = charging.payers(&usage);
+    let payer =
+        payers.iter().find(|payer| payer.pays == Pays::Everything).ok_or(Declined::NoPayer)?;
+    let (net, tax, currency) = match request.units.money {
+        Some(money) => (money.amount, Amount::ZERO, money.currency),
+        None => {
+            let (group, retail_currency) = priced_alone(charging, request)?;
+            let tax =
+                group.payers.iter().fold(Amount::ZERO, |sum, p| sum.saturating_add(p.meter.tax));
+            (group.retail_net(), tax, retail_currency)
+        }
+    };
+    if currency != payer.account.currency {
+        return Err(Declined::CurrencyMismatch);
+    }
+    let amount = net.saturating_add(tax);
+    if !amount.is_positive() {
+        return Err(Declined::AmountOutOfRange);
+    }
+    let vno = charging.vno.id;
+    let mut entry = Entry::new();
+    let account = LedgerAccount::Subscriber(payer.id);
+    entry.transfer(LedgerAccount::VnoRevenue(vno), account, currency, net);
+    entry.transfer(LedgerAccount::Tax(vno), account, currency, tax);
+    if let Some(content) = rates::content(charging, request.group, currency)
+        && let Some(provider) = charging.state.registry.content_provider(content.provider)
+    {
+        let (from, to) = (
+            LedgerAccount::ContentProviderPayable(content.provider),
+            LedgerAccount::ContentShare(vno),
+        );
+        entry.transfer(from, to, currency, provider.share_of(net));
+    }
+    let change = BucketChange {
+        account: payer.id,
+        bucket: Account::MAIN,
+        balance: amount.micros(),
+        held: 0,
+    };
+    let number = charging.state.tally(vno).map_or(0, |tally| tally.transfers) + 1;
+    let transfer = Transfer {
+        vno,
+        number,
+        kind: TransferKind::Refund,
+        postings: entry.into_postings(),
+        buckets: SmallVec::from_iter([change]),
+        subscription: None,
+        note: None,
+    };
+    let answer = EventAnswer {
+        unit: Unit::Money,
+        granted: 0,
+        cost: Some(Money::new(amount, currency)),
+        has_credit: None,
+        is_free: false,
+    };
+    Ok((answer, Some(Event::Transferred(Box::new(transfer)))))
+}
+
+/// The group as if it were used and all paid in money: for prices without a look at balances.
+fn priced_alone(
+    charging: &Charging<'_>,
+    request: &EventRequest,
+) -> Result<(Group, crate::money::Currency), Declined> {
+    let mut group = rates::begin(charging, request.group, charging.now)?;
+    let retail = retail_of(charging, &group)?;
+    let units = units_of(&group, request.units)?;
+    let billable = retail.rate.billable(units);
+    let position = settle::position(
+        charging,
+        &Draft::default(),
+        &retail,
+        CounterOwner::Subscriber(charging.subscriber.id),
+        0,
+    );
+    let pieces = settle::pieces(&retail, charging.now, 0, billable, charging.now);
+    let charge =
+        grant::price_alone(&retail, position, &pieces).ok_or(Declined::AmountOutOfRange)?;
+    let own = crate::identifier::AccountId::new(charging.subscriber.id, 1);
+    let mut leg = super::group::PayerLeg::new(own, retail.currency());
+    (leg.meter.net, leg.meter.tax) = (charge.net, charge.tax);
+    group.payers.push(leg);
+    (group.used, group.billable) = (units, billable);
+    let currency = retail.currency();
+    Ok((group, currency))
+}
+
+fn check_balance(
+    charging: &Charging<'_>,
+    request: &EventRequest,
+) -> Result<(EventAnswer, Option<Event>), Declined> {
+    let mut draft = Draft::default();
+    let covered = match request.units.money {
+        Some(money) => {
+            let mut group = rates::named_price(charging, request.group, money.currency);
+            settle::take_named(charging, &mut draft, &mut group, money)
+        }
+        None => {
+            let mut group = rates::begin(charging, request.group, charging.now)?;
+            let units = units_of(&group, request.units)?;
+            cover(charging, &mut draft, &mut group, units)
+        }
+    };
+    let has_credit = match covered {
+        Ok(()) => true,
+        Err(Declined::InsufficientBalance) => false,
+        Err(other) => return Err(other),
+    };
+    let answer = EventAnswer {
+        unit: Unit::Money,
+        granted: 0,
+        cost: None,
+        has_credit: Some(has_credit),
+        is_free: false,
+    };
+    Ok((answer, None))
+}
+
+fn enquire(
+    charging: &Charging<'_>,
+    request: &EventRequest,
+) -> Result<(EventAnswer, Option<Event>), Declined> {
+    let (cost, unit, units) = match request.units.money {
+        Some(money) => (money, Unit::Money, 0),
+        None => {
+            let (group, currency) = priced_alone(charging, request)?;
+            (Money::new(group.retail_gross(), currency), group.unit, group.used)
+        }
+    };
+    let answer =
+        EventAnswer { unit, granted: units, cost: Some(cost), has_credit: None, is_free: false };
+    Ok((answer, None))
+}

@@ -1,0 +1,227 @@
+//! Which rate prices each leg, chosen when a rating group begins and kept while it lasts.
+
+use smallvec::SmallVec;
+
+use super::funds::Charging;
+use super::group::{ContentLeg, Group, GroupKey, Leg, Meter, Phase, RateReference, Wholesale};
+use super::request::Declined;
+use crate::identifier::PriceListId;
+use crate::money::{Amount, Currency};
+use crate::party::{Standing, WholesaleTerms};
+use crate::quantity::Unit;
+use crate::rating::{PriceList, Rate, RateQuery};
+use crate::subscriber::SubscriptionState;
+use crate::time::Timestamp;
+
+/// A group whose price is named by who asks for it, as direct debits of money are (RFC 8506 section 6.4).
+pub(super) fn named_price(charging: &Charging<'_>, key: GroupKey, currency: Currency) -> Group {
+    let wholesale_currency = charging.vno.wholesale_currency;
+    let wholesale = match charging.vno.wholesale {
+        Some(WholesaleTerms::RetailMinus(basis_points)) => Some(Wholesale::RetailMinus {
+            basis_points,
+            currency: wholesale_currency,
+            net: Amount::ZERO,
+        }),
+        _ => None,
+    };
+    Group {
+        key,
+        unit: Unit::Money,
+        started_at: charging.now,
+        retail: None,
+        used: 0,
+        billable: 0,
+        payers: SmallVec::new(),
+        wholesale,
+        cost: None,
+        granted: 0,
+        wholesale_hold: Amount::ZERO,
+        phase: Phase::Idle,
+        overrun: 0,
+        content: content(charging, key, currency),
+    }
+}
+
+/// A rate with the list it stands in.
+#[derive(Clone, Copy)]
+pub(super) struct Priced<'a> {
+    pub reference: RateReference,
+    pub prices: &'a PriceList,
+    pub rate: &'a Rate,
+}
+
+impl Priced<'_> {
+    pub fn currency(&self) -> Currency {
+        self.prices.currency()
+    }
+}
+
+/// A new group of this session, nothing used, every leg's rate chosen.
+pub(super) fn begin(
+    charging: &Charging<'_>,
+    key: GroupKey,
+    at: Timestamp,
+) -> Result<Group, Declined> {
+    let query = RateQuery {
+        service: charging.context.service,
+        direction: charging.context.direction,
+        destination: charging.context.destination,
+        rating_group: key.rating_group,
+        service_identifier: key.service_identifier,
+        serving_network: charging.context.serving_network,
+    };
+    let retail = retail(charging, &query, at).ok_or(Declined::NoRetailRate)?;
+    if retail.rate.is_blocked() {
+        return Err(Declined::DestinationBlocked);
+    }
+    let cost = cost(charging, &query, at)?;
+    let wholesale = wholesale(charging, &query, at)?;
+    let units = [Some(retail.rate.unit()), cost.map(|cost| cost.rate.unit()), wholesale.unit()];
+    if units.iter().flatten().any(|unit| *unit != retail.rate.unit()) {
+        return Err(Declined::UnitMismatch);
+    }
+    Ok(Group {
+        key,
+        unit: retail.rate.unit(),
+        started_at: at,
+        retail: Some(retail.reference),
+        used: 0,
+        billable: 0,
+        payers: SmallVec::new(),
+        wholesale: wholesale.leg(),
+        cost: cost.map(leg),
+        granted: 0,
+        wholesale_hold: Amount::ZERO,
+        phase: Phase::Idle,
+        overrun: 0,
+        content: content(charging, key, retail.currency()),
+    })
+}
+
+/// The leg of the provider to whom the service identifier belongs.
+pub(super) fn content(
+    charging: &Charging<'_>,
+    key: GroupKey,
+    currency: Currency,
+) -> Option<ContentLeg> {
+    let identifier = key.service_identifier?;
+    let mut providers = charging.state.registry.content_providers.iter();
+    let provider = providers.find(|provider| {
+        provider.standing == Standing::Active && provider.service_identifiers.contains(&identifier)
+    })?;
+    Some(ContentLeg::begun(provider, currency))
+}
+
+fn leg(priced: Priced<'_>) -> Leg {
+    Leg { rate: priced.reference, currency: priced.currency(), meter: Meter::default() }
+}
+
+/// Does the retail price say that this use needs no control?
+pub(super) fn is_free(charging: &Charging<'_>, group: &Group) -> bool {
+    retail_of(charging, group).is_ok_and(|retail| retail.rate.is_free())
+}
+
+pub(super) fn retail_of<'a>(
+    charging: &Charging<'a>,
+    group: &Group,
+) -> Result<Priced<'a>, Declined> {
+    group.retail.and_then(|reference| priced(charging, reference)).ok_or(Declined::NoRetailRate)
+}
+
+/// The rate behind a reference. Versions are kept while a session uses them.
+pub(super) fn priced<'a>(charging: &Charging<'a>, reference: RateReference) -> Option<Priced<'a>> {
+    let prices = charging.state.registry.prices(reference.version)?;
+    Some(Priced { reference, prices, rate: prices.rate(reference.rate)? })
+}
+
+fn find<'a>(
+    charging: &Charging<'a>,
+    list: PriceListId,
+    query: &RateQuery,
+    at: Timestamp,
+) -> Option<Priced<'a>> {
+    let installed = charging.state.registry.price_list(list)?.at(at)?;
+    let prices = installed.prices.as_ref();
+    let index = prices.find(query)?;
+    let reference = RateReference { list, version: installed.version, rate: index };
+    Some(Priced { reference, prices, rate: prices.rate(index)? })
+}
+
+/// The prices of the subscriber's own offers come before the VNO's general ones.
+fn retail<'a>(charging: &Charging<'a>, query: &RateQuery, at: Timestamp) -> Option<Priced<'a>> {
+    let live = |state| matches!(state, SubscriptionState::Active | SubscriptionState::Cancelled);
+    let subscriptions = charging.subscriber.subscriptions.iter();
+    let offers = subscriptions
+        .filter(|subscription| live(subscription.state))
+        .filter_map(|subscription| charging.state.registry.offer(subscription.offer)?.prices);
+    offers.chain(charging.vno.retail).find_map(|list| find(charging, list, query, at))
+}
+
+fn cost<'a>(
+    charging: &Charging<'a>,
+    query: &RateQuery,
+    at: Timestamp,
+) -> Result<Option<Priced<'a>>, Declined> {
+    let carrier = charging.state.registry.carrier(charging.carrier);
+    let Some(deck) = carrier.and_then(|carrier| carrier.deck) else {
+        return Ok(None);
+    };
+    let priced = find(charging, deck, query, at).ok_or(Declined::NoCostRate)?;
+    if priced.rate.is_blocked() { Err(Declined::DestinationBlocked) } else { Ok(Some(priced)) }
+}
+
+enum ChosenWholesale<'a> {
+    None,
+    Rated(Priced<'a>),
+    Derived(Wholesale),
+}
+
+impl ChosenWholesale<'_> {
+    fn unit(&self) -> Option<Unit> {
+        match self {
+            ChosenWholesale::Rated(priced) => Some(priced.rate.unit()),
+            ChosenWholesale::None | ChosenWholesale::Derived(_) => None,
+        }
+    }
+
+    fn leg(self) -> Option<Wholesale> {
+        match self {
+            ChosenWholesale::None => None,
+            ChosenWholesale::Rated(priced) => Some(Wholesale::Rated(leg(priced))),
+            ChosenWholesale::Derived(wholesale) => Some(wholesale),
+        }
+    }
+}
+
+fn wholesale<'a>(
+    charging: &Charging<'a>,
+    query: &RateQuery,
+    at: Timestamp,
+) -> Result<ChosenWholesale<'a>, Declined> {
+    let currency = charging.vno.wholesale_currency;
+    Ok(match charging.vno.wholesale {
+        None => ChosenWholesale::None,
+        Some(WholesaleTerms::PriceList(list)) => {
+            let priced = find(charging, list, query, at).ok_or(Declined::NoWholesaleRate)?;
+            // The gate watches one currency: a list in another one cannot be covered by it.
+            if priced.rate.is_blocked() || priced.currency() != currency {
+                return Err(Declined::NoWholesaleRate);
+            }
+            ChosenWholesale::Rated(priced)
+        }
+        Some(WholesaleTerms::RetailMinus(basis_points)) => {
+            ChosenWholesale::Derived(Wholesale::RetailMinus {
+                basis_points,
+                currency,
+                net: Amount::ZERO,
+            })
+        }
+        Some(WholesaleTerms::CostPlus(basis_points)) => {
+            ChosenWholesale::Derived(Wholesale::CostPlus {
+                basis_points,
+                currency,
+                net: Amount::ZERO,
+            })
+        }
+    })
+}

@@ -1,0 +1,170 @@
+//! A charging session: one call, data session or message, from its first request to its usage record.
+
+use minicbor::{Decode, Encode};
+use smallvec::SmallVec;
+
+use super::group::{Group, GroupKey};
+use super::request::SessionAnswer;
+use crate::digits::Digits;
+use crate::encoding;
+use crate::identifier::{CarrierId, LineId, PeerId, SessionId, SubscriberId};
+use crate::service::{Direction, Service};
+use crate::time::Timestamp;
+
+/// What kind of use it is, as far as prices and payers look at it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Context {
+    #[n(0)]
+    pub service: Service,
+    #[n(1)]
+    pub direction: Direction,
+    /// The other party's number, normalised.
+    #[n(2)]
+    pub destination: Option<Digits>,
+    /// MCC and MNC of the network that serves the line.
+    #[n(3)]
+    pub serving_network: Option<Digits>,
+    /// Access point name, for the record only.
+    #[n(4)]
+    pub access_point: Option<Box<str>>,
+    /// An emergency call: never charged, blocked or delayed.
+    #[n(5)]
+    pub is_emergency: bool,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum EndCause {
+    /// The switch closed it.
+    #[n(0)]
+    Normal,
+    /// The switch closed it after an administrative request of ours.
+    #[n(1)]
+    Administrative,
+    /// No news within the supervision time.
+    #[n(2)]
+    Lost,
+    /// The switch restarted and forgot its sessions.
+    #[n(3)]
+    PeerRestarted,
+    /// The switch closed it because of a fault on its side.
+    #[n(4)]
+    Fault,
+    /// The switch no longer knew the session when we asked for a report.
+    #[n(5)]
+    UnknownToPeer,
+    /// A one-time event: begun and ended at once.
+    #[n(6)]
+    Event,
+}
+
+impl EndCause {
+    pub fn name(self) -> &'static str {
+        match self {
+            EndCause::Normal => "normal",
+            EndCause::Administrative => "administrative",
+            EndCause::Lost => "lost",
+            EndCause::PeerRestarted => "peer_restarted",
+            EndCause::Fault => "fault",
+            EndCause::UnknownToPeer => "unknown_to_peer",
+            EndCause::Event => "event",
+        }
+    }
+}
+
+/// An open charging session. One value: loaded, changed and stored together.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Session {
+    #[n(0)]
+    pub id: SessionId,
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub key: Box<[u8]>,
+    #[n(2)]
+    pub line: LineId,
+    #[n(3)]
+    pub peer: PeerId,
+    #[n(4)]
+    pub carrier: CarrierId,
+    #[n(5)]
+    pub origin_host: Box<str>,
+    #[n(6)]
+    pub origin_realm: Box<str>,
+    #[n(7)]
+    pub origin_state: Option<u32>,
+    #[n(8)]
+    pub context: Context,
+    #[n(9)]
+    pub opened_at: Timestamp,
+    /// When the switch last asked or reported.
+    #[n(10)]
+    pub heard_at: Timestamp,
+    /// Without news by then the session is settled.
+    #[n(11)]
+    pub supervised_until: Timestamp,
+    #[n(12)]
+    #[cbor(with = "encoding")]
+    pub groups: SmallVec<[Group; 1]>,
+    /// The last answers, by request number, for repeats.
+    #[n(13)]
+    #[cbor(with = "encoding")]
+    pub answers: SmallVec<[GivenAnswer; 1]>,
+    /// We asked the switch to end it.
+    #[n(14)]
+    pub ending: bool,
+}
+
+/// An answer that was given, kept for repeats of its request.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GivenAnswer {
+    #[n(0)]
+    pub number: u32,
+    #[n(1)]
+    pub answer: SessionAnswer,
+}
+
+impl Session {
+    /// Answers kept for repeats; a switch has at most a few requests of one session on their way.
+    pub const ANSWERS_MAX: usize = 8;
+    /// Rating groups one session may have.
+    pub const GROUPS_MAX: usize = 64;
+
+    pub fn group(&self, key: GroupKey) -> Option<&Group> {
+        self.groups.iter().find(|group| group.key == key)
+    }
+
+    /// The answer already given to this request number.
+    pub fn answered(&self, number: u32) -> Option<&SessionAnswer> {
+        self.answers.iter().find(|given| given.number == number).map(|given| &given.answer)
+    }
+
+    /// Older than everything remembered, with the memory full: it may have been answered before.
+    pub fn is_stale(&self, number: u32) -> bool {
+        self.answers.len() >= Self::ANSWERS_MAX
+            && self.answers.iter().all(|given| given.number > number)
+    }
+
+    pub fn remember(&mut self, number: u32, answer: SessionAnswer) {
+        if self.answers.len() >= Self::ANSWERS_MAX {
+            let oldest = self.answers.iter().enumerate().min_by_key(|(_, given)| given.number);
+            if let Some((index, _)) = oldest {
+                self.answers.swap_remove(index);
+            }
+        }
+        self.answers.push(GivenAnswer { number, answer });
+    }
+
+    /// Subscribers whose accounts or lines the session is about: the line's own and all payers'.
+    pub fn subscribers(&self) -> SmallVec<[SubscriberId; 2]> {
+        let mut all: SmallVec<[SubscriberId; 2]> = SmallVec::new();
+        all.push(self.line.subscriber());
+        for payer in self.groups.iter().flat_map(|group| group.payers.iter()) {
+            let subscriber = payer.account.subscriber();
+            if !all.contains(&subscriber) {
+                all.push(subscriber);
+            }
+        }
+        all
+    }
+}

@@ -1,0 +1,502 @@
+//! Open, report and close (RFC 8506 section 8.4, server state machine for session-based credit control).
+//!
+//! Usage is debited before anything else, whatever the answer; grants come last, so that all groups of one
+//! request see each other's money.
+
+use smallvec::SmallVec;
+
+use super::draft::Draft;
+use super::funds::Charging;
+use super::grant::{self, release};
+use super::group::{Group, GroupKey, Phase};
+use super::rates;
+use super::request::{
+    Declined, GroupAnswer, GroupOutcome, GroupRequest, SessionAnswer, SessionRequest, SessionVerb,
+    TariffChange,
+};
+use super::session::{Context, EndCause, GivenAnswer, Session};
+use super::settle;
+use crate::answered::{Reply, RequestKey};
+use crate::decide::Decision;
+use crate::directive::{Directive, DirectiveId, Order};
+use crate::event::{Event, Movements, Remembered, SessionClosing, SessionReport};
+use crate::identifier::{CarrierId, Identity, LineId, PeerId, SessionId, SubscriberId, VnoId};
+use crate::party::Standing;
+use crate::state::State;
+use crate::sweep::{Sweep, SweepPurpose};
+use crate::time::Timestamp;
+
+/// Seconds added to twice the validity before a silent session is settled.
+const SUPERVISION_GRACE_SECONDS: u64 = 30;
+const VALIDITY_DEFAULT_SECONDS: u32 = 3600;
+
+pub(crate) fn decide_session(
+    state: &State,
+    request: &SessionRequest,
+    now: Timestamp,
+) -> Decision<Result<SessionAnswer, Declined>> {
+    let Some(carrier) = state.registry.peer(request.peer).map(|peer| peer.carrier) else {
+        return Decision::refused(Declined::CarrierNotAllowed);
+    };
+    if let Some(session) = state.session_by_key(&request.key) {
+        if session.carrier != carrier {
+            return Decision::refused(Declined::UnknownSession);
+        }
+        if let Some(answer) = session.answered(request.number) {
+            return Decision::repeated(Ok(answer.clone()));
+        }
+        if session.is_stale(request.number) || request.verb == SessionVerb::Open {
+            return Decision::refused(Declined::StaleRequest);
+        }
+        return go_on(state, session, request, now);
+    }
+    let remembered = state.answered.reply(&RequestKey::of_carrier(carrier, &request.key));
+    if let Some(Reply::SessionClosed(number, answer)) = remembered {
+        return if *number == request.number {
+            Decision::repeated(Ok(answer.clone()))
+        } else {
+            Decision::refused(Declined::UnknownSession)
+        };
+    }
+    match request.verb {
+        SessionVerb::Open if request.context.is_emergency => {
+            Decision::repeated(Ok(let_through(request)))
+        }
+        SessionVerb::Open => open(state, carrier, request, now),
+        SessionVerb::Report | SessionVerb::Close(_) => Decision::refused(Declined::UnknownSession),
+    }
+}
+
+/// Emergency calls pass without control or charge.
+fn let_through(request: &SessionRequest) -> SessionAnswer {
+    let free = |group: &GroupRequest| GroupAnswer { key: group.key, outcome: GroupOutcome::Free };
+    SessionAnswer { groups: request.groups.iter().map(free).collect() }
+}
+
+/// The line that all given identities belong to. Unknown ones are passed over when another is known:
+/// a gateway may send identities that were never provisioned.
+pub(super) fn identify(state: &State, identities: &[Identity]) -> Result<LineId, Declined> {
+    let mut found = None;
+    for line in identities.iter().filter_map(|identity| state.identities.line(identity)) {
+        match found {
+            None => found = Some(line),
+            Some(known) if known == line => {}
+            Some(_) => return Err(Declined::ConflictingIdentities),
+        }
+    }
+    found.ok_or(Declined::UnknownUser)
+}
+
+/// Everything a decision about this line looks at.
+pub(super) fn charging<'a>(
+    state: &'a State,
+    line_id: LineId,
+    carrier: CarrierId,
+    context: &'a Context,
+    now: Timestamp,
+) -> Result<Charging<'a>, Declined> {
+    let vno = state.registry.vno(line_id.vno()).ok_or(Declined::UnknownUser)?;
+    let subscriber = state.subscriber(line_id.subscriber()).ok_or(Declined::UnknownUser)?;
+    let line = subscriber.line(line_id).ok_or(Declined::UnknownUser)?;
+    Ok(Charging { state, vno, subscriber, line, line_id, carrier, context, now })
+}
+
+/// May this line use this service on this carrier's network at all?
+pub(super) fn admit(charging: &Charging<'_>) -> Result<(), Declined> {
+    let state = charging.state;
+    if charging.vno.standing != Standing::Active {
+        return Err(Declined::VnoSuspended);
+    }
+    if state.tally(charging.vno.id).is_some_and(|tally| tally.credit_exhausted) {
+        return Err(Declined::VnoCreditExhausted);
+    }
+    if charging.subscriber.standing != Standing::Active {
+        return Err(Declined::SubscriberSuspended);
+    }
+    if charging.line.standing != Standing::Active {
+        return Err(Declined::LineSuspended);
+    }
+    if charging.line.is_barred(charging.context.service) {
+        return Err(Declined::Barred);
+    }
+    let carrier = state.registry.carrier(charging.carrier);
+    let usable = carrier.is_some_and(|carrier| carrier.standing == Standing::Active)
+        && charging.vno.may_use(charging.carrier);
+    if usable { Ok(()) } else { Err(Declined::CarrierNotAllowed) }
+}
+
+fn open(
+    state: &State,
+    carrier: CarrierId,
+    request: &SessionRequest,
+    now: Timestamp,
+) -> Decision<Result<SessionAnswer, Declined>> {
+    let prepared = identify(state, &request.identities)
+        .and_then(|line| charging(state, line, carrier, &request.context, now))
+        .and_then(|charging| admit(&charging).map(|()| charging));
+    let charging = match prepared {
+        Ok(charging) => charging,
+        Err(declined) => return Decision::refused(declined),
+    };
+    let mut work = Work::new(charging, now);
+    let answer = work.serve(&[], request, None);
+    if let Some(declined) = refused_as_a_whole(&answer) {
+        let mut decision = Decision::refused(declined);
+        decision.events.extend(work.gate_events());
+        return decision;
+    }
+    let opened = state.tally(charging.vno.id).map_or(0, |tally| tally.sessions_opened);
+    let session = Session {
+        id: SessionId::new(charging.vno.id, opened + 1),
+        key: request.key.clone(),
+        line: charging.line_id,
+        peer: request.peer,
+        carrier,
+        origin_host: request.origin_host.clone(),
+        origin_realm: request.origin_realm.clone(),
+        origin_state: request.origin_state,
+        context: request.context.clone(),
+        opened_at: now,
+        heard_at: now,
+        supervised_until: supervised_until(&answer, now),
+        groups: std::mem::take(&mut work.groups),
+        answers: SmallVec::from_buf([GivenAnswer {
+            number: request.number,
+            answer: answer.clone(),
+        }]),
+        ending: false,
+    };
+    let gate = work.gate_events();
+    let mut decision = Decision::new(Ok(answer));
+    decision.events.push(Event::SessionOpened(Box::new(session), work.movements()));
+    decision.events.extend(gate);
+    decision
+}
+
+/// When no group got anything and all for the same reason, the request itself is refused.
+fn refused_as_a_whole(answer: &SessionAnswer) -> Option<Declined> {
+    let reason = |group: &GroupAnswer| match group.outcome {
+        GroupOutcome::Declined(declined) => Some(declined),
+        _ => None,
+    };
+    let first = reason(answer.groups.first()?)?;
+    answer.groups.iter().all(|group| reason(group) == Some(first)).then_some(first)
+}
+
+fn go_on(
+    state: &State,
+    session: &Session,
+    request: &SessionRequest,
+    now: Timestamp,
+) -> Decision<Result<SessionAnswer, Declined>> {
+    let charging = match charging(state, session.line, session.carrier, &session.context, now) {
+        Ok(charging) => charging,
+        Err(declined) => return Decision::refused(declined),
+    };
+    let mut work = Work::new(charging, session.heard_at);
+    let answer = work.serve(&session.groups, request, Some(session));
+    let gate = work.gate_events();
+    let groups = std::mem::take(&mut work.groups);
+    let mut decision = Decision::new(Ok(answer.clone()));
+    if let SessionVerb::Close(cause) = request.verb {
+        let cause = if session.ending { EndCause::Administrative } else { cause };
+        let closing = SessionClosing { session: session.id, cause, groups };
+        decision.events.push(Event::SessionClosed(Box::new(closing), work.movements()));
+        decision.remember = Some(Remembered {
+            key: RequestKey::of_carrier(session.carrier, &request.key),
+            reply: Reply::SessionClosed(request.number, answer),
+        });
+    } else {
+        let report = SessionReport {
+            session: session.id,
+            number: request.number,
+            groups,
+            supervised_until: supervised_until(&answer, now),
+            answer,
+            origin_state: request.origin_state.filter(|state| session.origin_state != Some(*state)),
+        };
+        decision.events.push(Event::SessionReported(Box::new(report), work.movements()));
+    }
+    decision.events.extend(gate);
+    decision
+}
+
+fn supervised_until(answer: &SessionAnswer, now: Timestamp) -> Timestamp {
+    let validity = answer.groups.iter().filter_map(|group| match &group.outcome {
+        GroupOutcome::Granted(granted) => Some(granted.validity_seconds),
+        _ => None,
+    });
+    let validity = validity.max().unwrap_or(VALIDITY_DEFAULT_SECONDS);
+    now.plus_seconds(2 * u64::from(validity) + SUPERVISION_GRACE_SECONDS)
+}
+
+/// One request being served.
+struct Work<'a> {
+    charging: Charging<'a>,
+    draft: Draft,
+    /// Groups that were touched, as they are now.
+    groups: SmallVec<[Group; 1]>,
+    /// When the switch last reported: units reported without a tariff mark were used from then on.
+    heard_at: Timestamp,
+    vno_ran_out: bool,
+}
+
+impl<'a> Work<'a> {
+    fn new(charging: Charging<'a>, heard_at: Timestamp) -> Work<'a> {
+        Work {
+            charging,
+            draft: Draft::default(),
+            groups: SmallVec::new(),
+            heard_at,
+            vno_ran_out: false,
+        }
+    }
+
+    fn serve(
+        &mut self,
+        known: &[Group],
+        request: &SessionRequest,
+        session: Option<&Session>,
+    ) -> SessionAnswer {
+        let closing = matches!(request.verb, SessionVerb::Close(_));
+        let mut answer = SessionAnswer::default();
+        let mut faults: SmallVec<[Option<Declined>; 1]> = SmallVec::new();
+        for asked in &request.groups {
+            let before = self.draft.clone();
+            let fault = self.take_report(known, asked).err();
+            if fault.is_some() {
+                // What could not be charged in full is not charged in part.
+                self.draft = before;
+                self.groups.retain(|group| group.key != asked.key);
+            }
+            faults.push(fault);
+        }
+        if closing {
+            for group in known {
+                self.touch(known, group.key);
+            }
+            for group in &mut self.groups {
+                release(&mut self.draft, group);
+                group.phase = Phase::Idle;
+            }
+        }
+        let may_go_on = match session {
+            Some(session) if session.ending => Err(Declined::SessionEnding),
+            _ => admit(&self.charging),
+        };
+        for (asked, fault) in request.groups.iter().zip(faults) {
+            let outcome = match fault {
+                Some(declined) => GroupOutcome::Declined(declined),
+                None if closing || asked.requested.is_none() => GroupOutcome::Noted,
+                None => match may_go_on {
+                    Ok(()) => self.reserve(asked, session.is_none()),
+                    Err(declined) => GroupOutcome::Declined(declined),
+                },
+            };
+            answer.groups.push(GroupAnswer { key: asked.key, outcome });
+        }
+        answer
+    }
+
+    /// Brings a known group into this request's work.
+    fn touch(&mut self, known: &[Group], key: GroupKey) -> bool {
+        if self.groups.iter().any(|group| group.key == key) {
+            return true;
+        }
+        let found = known.iter().find(|group| group.key == key);
+        self.groups.extend(found.cloned());
+        found.is_some()
+    }
+
+    /// Debits what the switch says was used, after giving back what was reserved for it.
+    fn take_report(&mut self, known: &[Group], asked: &GroupRequest) -> Result<(), Declined> {
+        if !self.touch(known, asked.key) {
+            if asked.used.is_empty() && asked.requested.is_none() {
+                return Ok(());
+            }
+            if known.len() + self.groups.len() >= Session::GROUPS_MAX {
+                return Err(Declined::TooManyGroups);
+            }
+            let group = rates::begin(&self.charging, asked.key, self.charging.now)?;
+            if rates::is_free(&self.charging, &group) {
+                return Ok(());
+            }
+            self.groups.push(group);
+        }
+        let Some(group) = self.groups.iter_mut().find(|group| group.key == asked.key) else {
+            return Ok(());
+        };
+        release(&mut self.draft, group);
+        group.phase = Phase::Idle;
+        for used in &asked.used {
+            let units = match used.counts.of(group.unit) {
+                Some(units) => units,
+                None if used.counts.is_empty() => 0,
+                None => return Err(Declined::UnitMismatch),
+            };
+            let used_at = match used.tariff_change {
+                TariffChange::Before | TariffChange::Indeterminate => self.heard_at,
+                TariffChange::After => self.charging.now,
+            };
+            settle::use_units(&self.charging, &mut self.draft, group, units, used_at)?;
+        }
+        group.granted = 0;
+        Ok(())
+    }
+
+    fn reserve(&mut self, asked: &GroupRequest, is_opening: bool) -> GroupOutcome {
+        let Some(group) = self.groups.iter_mut().find(|group| group.key == asked.key) else {
+            return GroupOutcome::Free;
+        };
+        let requested = asked.requested.unwrap_or_default();
+        let outcome = grant::reserve(&self.charging, &mut self.draft, group, requested, is_opening);
+        self.vno_ran_out |= outcome == GroupOutcome::Declined(Declined::VnoCreditExhausted);
+        outcome
+    }
+
+    fn movements(self) -> Movements {
+        let draft = self.draft.settled();
+        Movements {
+            buckets: draft.buckets,
+            counters: draft.counters,
+            wholesale_held: draft.wholesale_held,
+        }
+    }
+
+    /// When the VNO's own money ended: close the gate and have its sessions ended.
+    fn gate_events(&self) -> SmallVec<[Event; 2]> {
+        let vno = self.charging.vno.id;
+        let state = self.charging.state;
+        let open = state.tally(vno).is_some_and(|tally| !tally.credit_exhausted);
+        if self.vno_ran_out && open { close_gate(state, vno) } else { SmallVec::new() }
+    }
+}
+
+fn close_gate(state: &State, vno: VnoId) -> SmallVec<[Event; 2]> {
+    SmallVec::from_buf([
+        Event::VnoCreditGate(vno, true),
+        Event::SweepBegun(new_sweep(state, SweepPurpose::AbortVno(vno))),
+    ])
+}
+
+pub(crate) fn new_sweep(state: &State, purpose: SweepPurpose) -> Sweep {
+    Sweep { id: state.sweeps_begun + 1, purpose, after: None }
+}
+
+/// Ends a session without the switch's word: holds go back, what was reported stays charged.
+pub(crate) fn end_session(session: &Session, cause: EndCause) -> Event {
+    let mut draft = Draft::default();
+    let mut groups = session.groups.clone();
+    for group in &mut groups {
+        release(&mut draft, group);
+        group.phase = Phase::Idle;
+        group.granted = 0;
+    }
+    let draft = draft.settled();
+    let movements = Movements {
+        buckets: draft.buckets,
+        counters: draft.counters,
+        wholesale_held: draft.wholesale_held,
+    };
+    let closing = SessionClosing { session: session.id, cause, groups };
+    Event::SessionClosed(Box::new(closing), movements)
+}
+
+/// The session's supervision timer fired (Tcc, RFC 8506 section 8.4): settle it when it is really due.
+pub(crate) fn decide_supervision(state: &State, id: SessionId, now: Timestamp) -> Supervision {
+    match state.sessions.get(&id) {
+        None => Supervision::Gone,
+        Some(session) if session.supervised_until <= now => {
+            Supervision::Settled(end_session(session, EndCause::Lost))
+        }
+        Some(session) => Supervision::NotBefore(session.supervised_until),
+    }
+}
+
+pub(crate) enum Supervision {
+    Gone,
+    Settled(Event),
+    NotBefore(Timestamp),
+}
+
+/// Orders to the switch of one session; numbers follow those already issued and `earlier` of this decision.
+pub(crate) fn directive(
+    state: &State,
+    earlier: usize,
+    session: &Session,
+    order: Order,
+    now: Timestamp,
+) -> Event {
+    Event::DirectiveIssued(Box::new(Directive {
+        id: DirectiveId(state.directives_issued + 1 + earlier as u64),
+        session: session.id,
+        key: session.key.clone(),
+        peer: session.peer,
+        host: session.origin_host.clone(),
+        realm: session.origin_realm.clone(),
+        order,
+        issued_at: now,
+    }))
+}
+
+/// Money or a plan changed: sessions that wait for money, or run on their last units, are asked to come again.
+pub(crate) fn reauthorise(
+    state: &State,
+    subscriber: SubscriberId,
+    all: bool,
+    now: Timestamp,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    let sessions = state.sessions_of(subscriber).iter().filter_map(|id| state.sessions.get(id));
+    for session in sessions.filter(|session| !session.ending) {
+        let wants =
+            |group: &&Group| all || matches!(group.phase, Phase::Waiting | Phase::FinalGrant);
+        let wanting: SmallVec<[GroupKey; 4]> =
+            session.groups.iter().filter(wants).map(|group| group.key).collect();
+        let order = match wanting.as_slice() {
+            [] => continue,
+            [one] => Order::Reauthorise(Some(*one)),
+            _ => Order::Reauthorise(None),
+        };
+        events.push(directive(state, events.len(), session, order, now));
+    }
+    events
+}
+
+/// The line or subscriber was blocked: its sessions are ended at the switch.
+pub(crate) fn abort(
+    state: &State,
+    subscriber: SubscriberId,
+    concerns: impl Fn(&Session) -> bool,
+    now: Timestamp,
+) -> Vec<Event> {
+    let sessions = state.sessions_of(subscriber).iter().filter_map(|id| state.sessions.get(id));
+    let mut events = Vec::new();
+    let mut issued = 0;
+    for session in sessions.filter(|session| !session.ending && concerns(session)) {
+        events.push(Event::SessionEnding(session.id));
+        events.push(directive(state, issued, session, Order::Abort, now));
+        issued += 1;
+    }
+    events
+}
+
+/// Did this host of the peer lose its sessions? (RFC 6733 section 8.16)
+pub(crate) fn decide_peer_state(
+    state: &State,
+    peer: PeerId,
+    host: &str,
+    value: u32,
+) -> SmallVec<[Event; 1]> {
+    let known = state.origin_states.get(&(peer, Box::from(host))).copied();
+    if known.is_some_and(|known| known >= value) {
+        return SmallVec::new();
+    }
+    let mut events: SmallVec<[Event; 1]> = SmallVec::new();
+    events.push(Event::PeerRestarted(peer, host.into(), value));
+    if known.is_some() {
+        let purpose = SweepPurpose::SettlePeer(peer, host.into(), value);
+        events.push(Event::SweepBegun(new_sweep(state, purpose)));
+    }
+    events
+}

@@ -1,0 +1,395 @@
+//! Debits: what was used is charged on every leg, each a function of the total used so far.
+
+use smallvec::SmallVec;
+
+use super::draft::{CounterOwner, Draft};
+use super::funds::{Charging, Payer};
+use super::group::{Draw, Group, Meter, PayerLeg, Wholesale};
+use super::rates::{Priced, priced, retail_of};
+use super::request::Declined;
+use crate::catalogue::Use;
+use crate::money::{Amount, Currency, Money, Rounding};
+use crate::period::calendar_month;
+use crate::quantity::Unit;
+use crate::rating::{BandIndex, LegSoFar, Schedule};
+use crate::subscriber::{CounterKey, Pays, counted};
+use crate::time::Timestamp;
+
+/// Units by the time band in which they fall.
+pub(super) type Pieces = SmallVec<[(BandIndex, u64); 2]>;
+
+/// Charges `units` more of this group. `used_at` says when units that do not run with the clock were used.
+pub(super) fn use_units(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    units: u64,
+    used_at: Timestamp,
+) -> Result<(), Declined> {
+    let used = group.used.checked_add(units).ok_or(Declined::AmountOutOfRange)?;
+    if units > group.granted {
+        group.overrun = group.overrun.saturating_add(units - group.granted);
+    }
+    group.granted = group.granted.saturating_sub(units);
+    let retail = retail_of(charging, group)?;
+    let billable = retail.rate.billable(used);
+    let further = billable.saturating_sub(group.billable);
+    charge_payers(charging, draft, group, &retail, further, used_at)?;
+    (group.used, group.billable) = (used, billable);
+    charge_cost(charging, draft, group, used_at)?;
+    charge_wholesale(charging, draft, group, used_at)?;
+    share_content(charging, group);
+    Ok(())
+}
+
+/// Takes money whose amount was named, from the first account that pays in money and has it.
+pub(super) fn take_named(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    money: Money,
+) -> Result<(), Declined> {
+    let usage = charging.usage(group.key);
+    let payers = charging.payers(&usage);
+    let mut able = payers.iter().filter(|payer| payer.pays == Pays::Everything).peekable();
+    able.peek().ok_or(Declined::NoPayer)?;
+    let mut refusal = Declined::CurrencyMismatch;
+    for payer in able.filter(|payer| payer.account.currency == money.currency) {
+        if charging.money_free(draft, payer, &usage) < money.amount {
+            refusal = Declined::InsufficientBalance;
+            continue;
+        }
+        leg_of(&mut group.payers, payer).meter.net = money.amount;
+        group.used =
+            u64::try_from(money.amount.micros()).map_err(|_| Declined::AmountOutOfRange)?;
+        group.billable = group.used;
+        charging.pay(draft, payer, &usage, money.amount);
+        charge_wholesale(charging, draft, group, charging.now)?;
+        share_content(charging, group);
+        return Ok(());
+    }
+    Err(refusal)
+}
+
+fn share_content(charging: &Charging<'_>, group: &mut Group) {
+    let net = group.retail_net();
+    if let Some(content) = &mut group.content
+        && let Some(provider) = charging.state.registry.content_provider(content.provider)
+    {
+        content.share = provider.share_of(net);
+    }
+}
+
+/// Where in the week the units from `position` on fall. Seconds run with the clock from the group's start;
+/// other units count where they were used. A list that keeps its price over band edges has one piece.
+pub(super) fn pieces(
+    priced: &Priced<'_>,
+    started_at: Timestamp,
+    position: u64,
+    units: u64,
+    used_at: Timestamp,
+) -> Pieces {
+    if !priced.prices.switches_at_band_edge() {
+        return SmallVec::from_slice(&[(priced.prices.band_at(started_at), units)]);
+    }
+    if priced.rate.unit() == Unit::Seconds {
+        return priced.prices.band_pieces(started_at.plus_seconds(position), units).collect();
+    }
+    SmallVec::from_slice(&[(priced.prices.band_at(used_at), units)])
+}
+
+pub(super) fn schedule(
+    priced: &Priced<'_>,
+    started_at: Timestamp,
+    position: u64,
+    used_at: Timestamp,
+) -> Schedule {
+    if priced.rate.unit() == Unit::Seconds && priced.prices.switches_at_band_edge() {
+        return Schedule::Clock { at: started_at.plus_seconds(position) };
+    }
+    let at = if priced.prices.switches_at_band_edge() { used_at } else { started_at };
+    Schedule::Fixed(priced.prices.band_at(at))
+}
+
+/// Where on its price scale the next unit stands: within the session, or on a monthly counter.
+pub(super) fn position(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    priced: &Priced<'_>,
+    owner: CounterOwner,
+    in_session: u64,
+) -> u64 {
+    let Some((key, month)) = counter(charging, priced) else {
+        return in_session;
+    };
+    let counters = match owner {
+        CounterOwner::Subscriber(id) => {
+            let subscriber = charging.state.subscriber(id);
+            subscriber.and_then(|s| s.counters.as_deref()).map_or(&[][..], Vec::as_slice)
+        }
+        CounterOwner::Vno(id) => charging.state.tally(id).map_or(&[][..], |tally| &tally.counters),
+        CounterOwner::Carrier(id) => charging.state.carrier_counters(id),
+    };
+    counted(counters, key, month).saturating_add(draft.counted(owner, key))
+}
+
+fn counter(charging: &Charging<'_>, priced: &Priced<'_>) -> Option<(CounterKey, u32)> {
+    let counter = priced.rate.counter()?;
+    let key = CounterKey { list: priced.reference.list, counter };
+    Some((key, calendar_month(charging.now, priced.prices.time_zone())))
+}
+
+/// Adds priced units to a meter; returns by how much the charge grew, tax included.
+fn advance(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    priced: &Priced<'_>,
+    owner: CounterOwner,
+    meter: &mut Meter,
+    in_session: u64,
+    pieces: &[(BandIndex, u64)],
+) -> Result<Amount, Declined> {
+    let range = |_| Declined::AmountOutOfRange;
+    let mut position = position(charging, draft, priced, owner, in_session);
+    let mut total = 0u64;
+    for (band, units) in pieces {
+        let end = position.checked_add(*units).ok_or(Declined::AmountOutOfRange)?;
+        let cost = priced.rate.cost(*band, position, end).map_err(range)?;
+        meter.exact = meter.exact.checked_add(cost).map_err(range)?;
+        meter.note(*band, *units);
+        position = end;
+        total = total.saturating_add(*units);
+    }
+    if let Some((key, month)) = counter(charging, priced)
+        && total > 0
+    {
+        draft.count(owner, key, month, total);
+    }
+    let charge = priced.prices.settle(priced.rate, meter.exact, meter.units > 0).map_err(range)?;
+    let grown = charge.gross.saturating_sub(meter.gross());
+    (meter.net, meter.tax) = (charge.net, charge.tax);
+    Ok(grown)
+}
+
+/// The front `units` of the pieces, which are taken off them.
+fn split_front(pieces: &mut Pieces, units: u64) -> Pieces {
+    let mut front = Pieces::new();
+    let mut left = units;
+    while left > 0 {
+        let Some((band, available)) = pieces.first_mut() else { break };
+        let part = left.min(*available);
+        front.push((*band, part));
+        *available -= part;
+        left -= part;
+        if *available == 0 {
+            pieces.remove(0);
+        }
+    }
+    front
+}
+
+/// The retail leg: allowances, then money, payer after payer; what nobody covers is metered overrun
+/// on the last account that pays in money.
+fn charge_payers(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    retail: &Priced<'_>,
+    units: u64,
+    used_at: Timestamp,
+) -> Result<(), Declined> {
+    if units == 0 {
+        return Ok(());
+    }
+    let usage = charging.usage(group.key);
+    let payers = charging.payers(&usage);
+    let mut left = pieces(retail, group.started_at, group.billable, units, used_at);
+    let mut done = group.billable;
+    for payer in &payers {
+        let leg = leg_of(&mut group.payers, payer);
+        done += draw_allowances(charging, draft, payer, leg, retail.rate.unit(), &usage, &mut left);
+        if payer.pays == Pays::AllowancesOnly || left.is_empty() {
+            continue;
+        }
+        let budget = charging.money_free(draft, payer, &usage);
+        let wanted = left.iter().fold(0u64, |sum, (_, units)| sum.saturating_add(*units));
+        let owner = CounterOwner::Subscriber(payer.id.subscriber());
+        let so_far = so_far(charging, draft, retail, owner, &leg.meter, done);
+        let plan = schedule(retail, group.started_at, done, used_at);
+        let affordable = retail.prices.affordable(retail.rate, &so_far, budget, wanted, plan);
+        let paid = split_front(&mut left, affordable);
+        pay_units(charging, draft, payer, leg, retail, &usage, done, &paid)?;
+        done += affordable;
+    }
+    if left.is_empty() {
+        return Ok(());
+    }
+    let last = payers.iter().rfind(|payer| payer.pays == Pays::Everything).or(payers.last());
+    let last = last.ok_or(Declined::NoPayer)?;
+    let leg = leg_of(&mut group.payers, last);
+    pay_units(charging, draft, last, leg, retail, &usage, done, &left)
+}
+
+pub(super) fn so_far(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    priced: &Priced<'_>,
+    owner: CounterOwner,
+    meter: &Meter,
+    in_session: u64,
+) -> LegSoFar {
+    LegSoFar {
+        exact: meter.exact,
+        position: position(charging, draft, priced, owner, in_session),
+        any_units: meter.units > 0,
+        charged: meter.gross(),
+    }
+}
+
+fn leg_of<'a>(legs: &'a mut SmallVec<[PayerLeg; 1]>, payer: &Payer<'_>) -> &'a mut PayerLeg {
+    let found = legs.iter().position(|leg| leg.account == payer.id);
+    let index = found.unwrap_or_else(|| {
+        legs.push(PayerLeg::new(payer.id, payer.account.currency));
+        legs.len() - 1
+    });
+    &mut legs[index]
+}
+
+fn draw_allowances(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    payer: &Payer<'_>,
+    leg: &mut PayerLeg,
+    unit: Unit,
+    usage: &Use<'_>,
+    left: &mut Pieces,
+) -> u64 {
+    let mut drawn = 0u64;
+    for bucket in charging.allowances(draft, payer, unit, usage) {
+        let wanted = left.iter().fold(0u64, |sum, (_, units)| sum.saturating_add(*units));
+        let free = u64::try_from(draft.free(payer.id, bucket)).unwrap_or(0);
+        let units = wanted.min(free);
+        if units == 0 {
+            continue;
+        }
+        let before = draft.balance(payer.id, bucket);
+        let taken = i64::try_from(units).unwrap_or(i64::MAX);
+        draft.take(payer.id, bucket.id, taken);
+        let after = draft.balance(payer.id, bucket);
+        let earned = bucket.deferred_at(before).saturating_sub(bucket.deferred_at(after));
+        match leg.draws.iter_mut().find(|draw| draw.bucket == bucket.id) {
+            Some(draw) => {
+                draw.units = draw.units.saturating_add(units);
+                draw.earned = draw.earned.saturating_add(earned);
+            }
+            None => leg.draws.push(Draw { bucket: bucket.id, units, earned }),
+        }
+        split_front(left, units);
+        drawn = drawn.saturating_add(units);
+    }
+    drawn
+}
+
+#[allow(clippy::too_many_arguments)]
+fn pay_units(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    payer: &Payer<'_>,
+    leg: &mut PayerLeg,
+    retail: &Priced<'_>,
+    usage: &Use<'_>,
+    in_session: u64,
+    pieces: &[(BandIndex, u64)],
+) -> Result<(), Declined> {
+    if pieces.is_empty() {
+        return Ok(());
+    }
+    if payer.account.currency != retail.currency() {
+        return Err(Declined::CurrencyMismatch);
+    }
+    let owner = CounterOwner::Subscriber(payer.id.subscriber());
+    let grown = advance(charging, draft, retail, owner, &mut leg.meter, in_session, pieces)?;
+    charging.pay(draft, payer, usage, grown);
+    Ok(())
+}
+
+fn charge_cost(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    used_at: Timestamp,
+) -> Result<(), Declined> {
+    let Some(cost) = &mut group.cost else {
+        return Ok(());
+    };
+    let priced = priced(charging, cost.rate).ok_or(Declined::NoCostRate)?;
+    let further = priced.rate.billable(group.used).saturating_sub(cost.meter.units);
+    if further == 0 {
+        return Ok(());
+    }
+    let pieces = pieces(&priced, group.started_at, cost.meter.units, further, used_at);
+    let owner = CounterOwner::Carrier(charging.carrier);
+    let in_session = cost.meter.units;
+    advance(charging, draft, &priced, owner, &mut cost.meter, in_session, &pieces)?;
+    Ok(())
+}
+
+fn charge_wholesale(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    used_at: Timestamp,
+) -> Result<(), Declined> {
+    let retail_net = group.retail_net();
+    let retail_currency = group.payers.first().map(|payer| payer.currency);
+    let cost = group.cost.as_ref().map(|cost| (cost.meter.net, cost.currency));
+    let Some(wholesale) = &mut group.wholesale else {
+        return Ok(());
+    };
+    let before = wholesale.net();
+    match wholesale {
+        Wholesale::Rated(leg) => {
+            let priced = priced(charging, leg.rate).ok_or(Declined::NoWholesaleRate)?;
+            let further = priced.rate.billable(group.used).saturating_sub(leg.meter.units);
+            let pieces = pieces(&priced, group.started_at, leg.meter.units, further, used_at);
+            let owner = CounterOwner::Vno(charging.vno.id);
+            let in_session = leg.meter.units;
+            if further > 0 {
+                advance(charging, draft, &priced, owner, &mut leg.meter, in_session, &pieces)?;
+            }
+        }
+        Wholesale::RetailMinus { basis_points, currency, net } => {
+            let part = 10_000 - i128::from(*basis_points).min(10_000);
+            *net =
+                derived(charging, retail_net, retail_currency, *currency, part, group.started_at)?;
+        }
+        Wholesale::CostPlus { basis_points, currency, net } => {
+            let (amount, of) = cost.map_or((Amount::ZERO, None), |(net, of)| (net, Some(of)));
+            let part = 10_000 + i128::from(*basis_points);
+            *net = derived(charging, amount, of, *currency, part, group.started_at)?;
+        }
+    }
+    draft.wholesale_charged(wholesale.net().saturating_sub(before));
+    Ok(())
+}
+
+/// A part (in ten-thousandths) of another leg's total, in the wholesale currency at the group's exchange rate.
+pub(super) fn derived(
+    charging: &Charging<'_>,
+    total: Amount,
+    from: Option<Currency>,
+    to: Currency,
+    part: i128,
+    at: Timestamp,
+) -> Result<Amount, Declined> {
+    let Some(from) = from else {
+        return Ok(Amount::ZERO);
+    };
+    let rate =
+        charging.state.registry.exchange_rate(from, to, at).ok_or(Declined::NoWholesaleRate)?;
+    let exact =
+        i128::from(total.micros()).checked_mul(part).and_then(|n| n.checked_mul(i128::from(rate)));
+    let exact = exact.ok_or(Declined::AmountOutOfRange)?;
+    Amount::from_wide(Rounding::HalfEven.divide(exact, 10_000 * 1_000_000))
+        .map_err(|_| Declined::AmountOutOfRange)
+}

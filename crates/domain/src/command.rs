@@ -1,0 +1,377 @@
+//! What can be asked of the platform, and what is answered.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+
+use crate::access::Role;
+use crate::answered::RequestKey;
+use crate::catalogue::{ExchangeRate, PriceListOwner, Proration, Rollover, Scope};
+use crate::charging::{Declined, EventAnswer, EventRequest, SessionAnswer, SessionRequest};
+use crate::directive::{DirectiveId, DirectiveOutcome};
+use crate::event::Profile;
+use crate::identifier::{
+    AccountId, ApiKeyId, CarrierId, ContentProviderId, Identity, LineId, OfferId, PeerId,
+    PriceListId, PriceListVersion, SessionId, SubscriberId, SubscriptionId, VnoId,
+};
+use crate::money::{Amount, Currency, Money};
+use crate::party::{
+    FailureHandling, FinalUnitAction, GrantPolicy, NetworkKind, Slug, Standing, WholesaleTerms,
+};
+use crate::period::Period;
+use crate::quantity::Unit;
+use crate::rating::{PriceList, PriceListHeader};
+use crate::service::Service;
+use crate::subscriber::Pays;
+use crate::time::Timestamp;
+use crate::timer::TimerKey;
+
+#[derive(Clone, Debug)]
+pub enum Command {
+    Session(Box<SessionRequest>),
+    Event(Box<EventRequest>),
+    Administer(Box<Administration>),
+    /// Something fell due.
+    Timer(TimerKey),
+    /// A switch answered, or could not be reached.
+    DirectiveDone(DirectiveId, DirectiveOutcome),
+    /// A switch connected or spoke with this Origin-State-Id.
+    PeerState(PeerId, Box<str>, u32),
+    /// A few more steps of the sweeps under way.
+    Sweep,
+}
+
+/// A write through the HTTP APIs.
+#[derive(Clone, Debug)]
+pub struct Administration {
+    /// Decides what the write may touch.
+    pub role: Role,
+    /// From `Idempotency-Key`, with a fingerprint of the request.
+    pub idempotency: Option<(RequestKey, u64)>,
+    pub order: Administer,
+}
+
+/// A change by name; what is None stays as it is.
+#[derive(Clone, Debug)]
+pub enum Administer {
+    CreateVno(Box<NewVno>),
+    ChangeVno(VnoId, Box<VnoChange>),
+    CreateCarrier {
+        slug: Slug,
+        name: Box<str>,
+        kind: NetworkKind,
+        currency: Currency,
+    },
+    ChangeCarrier {
+        id: CarrierId,
+        standing: Option<Standing>,
+        deck: Option<PriceListId>,
+        name: Option<Box<str>>,
+    },
+    CreateContentProvider {
+        slug: Slug,
+        name: Box<str>,
+        currency: Currency,
+        share_basis_points: u16,
+        service_identifiers: Vec<u32>,
+    },
+    ChangeContentProvider {
+        id: ContentProviderId,
+        standing: Option<Standing>,
+        share_basis_points: Option<u16>,
+        service_identifiers: Option<Vec<u32>>,
+    },
+    /// Creates the peer, or changes the one with this host.
+    SetPeer {
+        carrier: CarrierId,
+        host: Box<str>,
+        realms: Vec<Box<str>>,
+        standing: Standing,
+        is_agent: bool,
+        requires_tls: bool,
+    },
+    StageRows {
+        staging: u64,
+        index: u32,
+        rows: Vec<u8>,
+    },
+    DropStaging(u64),
+    InstallPriceList(Box<NewPriceList>),
+    SetExchangeRate(ExchangeRate),
+    IssueApiKey {
+        hash: [u8; 32],
+        role: Role,
+        name: Box<str>,
+        read_only: bool,
+    },
+    RevokeApiKey(ApiKeyId),
+    PublishOffer(Box<NewOffer>),
+    WithdrawOffer(OfferId),
+    CreateSubscriber(Box<NewSubscriber>),
+    ChangeSubscriber {
+        id: SubscriberId,
+        standing: Option<Standing>,
+        profile: Option<Box<Profile>>,
+    },
+    AddLine(SubscriberId, Box<NewLine>),
+    ChangeLine(LineId, Box<LineChange>),
+    OpenAccount {
+        subscriber: SubscriberId,
+        currency: Option<Currency>,
+        credit_limit: Amount,
+        shared: bool,
+    },
+    ChangeAccount {
+        id: AccountId,
+        credit_limit: Option<Amount>,
+        shared: Option<bool>,
+    },
+    Subscribe {
+        subscriber: SubscriberId,
+        offer: OfferId,
+        account: Option<AccountId>,
+    },
+    CancelSubscription {
+        id: SubscriptionId,
+        at_once: bool,
+    },
+    TopUp {
+        account: AccountId,
+        money: Money,
+        expires: Option<Timestamp>,
+        note: Option<Box<str>>,
+    },
+    /// Goodwill or correction, either way.
+    Adjust {
+        account: AccountId,
+        money: Money,
+        note: Option<Box<str>>,
+    },
+    /// The VNO paid the broker (or, negative, was paid back).
+    Deposit {
+        vno: VnoId,
+        money: Money,
+        note: Option<Box<str>>,
+    },
+    EndSession(SessionId),
+}
+
+#[derive(Clone, Debug)]
+pub struct NewVno {
+    pub slug: Slug,
+    pub name: Box<str>,
+    pub currency: Currency,
+    pub wholesale_currency: Currency,
+    pub time_zone: Box<str>,
+    pub credit_limit: Amount,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct VnoChange {
+    pub name: Option<Box<str>>,
+    pub standing: Option<Standing>,
+    pub retail: Option<PriceListId>,
+    pub wholesale: Option<WholesaleTerms>,
+    pub credit_limit: Option<Amount>,
+    pub final_unit: Option<FinalUnitAction>,
+    pub failure_handling: Option<FailureHandling>,
+    pub grants: Option<Vec<(Unit, GrantPolicy)>>,
+    pub carriers: Option<Vec<CarrierId>>,
+    /// Some(None) takes the default offer away.
+    pub default_offer: Option<Option<OfferId>>,
+}
+
+/// Compiled before it comes here, so that traffic does not wait for it.
+#[derive(Clone, Debug)]
+pub struct NewPriceList {
+    pub owner: PriceListOwner,
+    pub slug: Slug,
+    pub valid_from: Timestamp,
+    pub header: PriceListHeader,
+    pub staging: u64,
+    pub chunks: u32,
+    pub rows: u32,
+    pub compiled: Arc<PriceList>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewOffer {
+    pub vno: VnoId,
+    pub slug: Slug,
+    pub name: Box<str>,
+    pub one_time_fee: Amount,
+    pub recurring_fee: Amount,
+    pub tax_basis_points: u16,
+    pub period: Option<Period>,
+    pub validity_days: Option<u16>,
+    pub proration: Proration,
+    pub allowances: Vec<NewAllowance>,
+    pub prices: Option<PriceListId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewAllowance {
+    pub name: Box<str>,
+    pub unit: Unit,
+    pub quantity: u64,
+    pub scope: Scope,
+    pub priority: u8,
+    pub rollover: Rollover,
+    pub value: Amount,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewSubscriber {
+    pub vno: VnoId,
+    pub profile: Profile,
+    pub lines: Vec<NewLine>,
+    /// Account 1, in the VNO's currency.
+    pub credit_limit: Amount,
+    pub offers: Vec<OfferId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewLine {
+    pub identities: Vec<Identity>,
+    pub payer_rules: Vec<NewPayerRule>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewPayerRule {
+    pub account: AccountId,
+    pub scope: Scope,
+    pub pays: Pays,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct LineChange {
+    pub standing: Option<Standing>,
+    pub barred: Option<Vec<Service>>,
+    pub identities: Option<Vec<Identity>>,
+    pub payer_rules: Option<Vec<NewPayerRule>>,
+}
+
+/// What an administrative write brought about.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Receipt {
+    #[n(0)]
+    Done,
+    #[n(1)]
+    Vno(#[n(0)] VnoId),
+    #[n(2)]
+    Carrier(#[n(0)] CarrierId),
+    #[n(3)]
+    ContentProvider(#[n(0)] ContentProviderId),
+    #[n(4)]
+    Peer(#[n(0)] PeerId),
+    #[n(5)]
+    PriceList(#[n(0)] PriceListId, #[n(1)] PriceListVersion),
+    #[n(6)]
+    ApiKey(#[n(0)] ApiKeyId),
+    #[n(7)]
+    Offer(#[n(0)] OfferId),
+    #[n(8)]
+    Subscriber(#[n(0)] SubscriberId),
+    #[n(9)]
+    Line(#[n(0)] LineId),
+    #[n(10)]
+    Account(#[n(0)] AccountId),
+    #[n(11)]
+    Subscription(#[n(0)] SubscriptionId),
+    /// The transfer's number within the VNO, and the balance after it.
+    #[n(12)]
+    Transfer {
+        #[n(0)]
+        vno: VnoId,
+        #[n(1)]
+        number: u64,
+        #[n(2)]
+        balance: Money,
+    },
+}
+
+/// A thing that a request can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noun {
+    Vno,
+    Carrier,
+    ContentProvider,
+    Peer,
+    PriceList,
+    Staging,
+    ApiKey,
+    Offer,
+    Subscriber,
+    Line,
+    Identity,
+    Account,
+    Subscription,
+    Session,
+}
+
+impl Noun {
+    pub fn name(self) -> &'static str {
+        match self {
+            Noun::Vno => "VNO",
+            Noun::Carrier => "carrier",
+            Noun::ContentProvider => "content provider",
+            Noun::Peer => "peer",
+            Noun::PriceList => "price list",
+            Noun::Staging => "upload",
+            Noun::ApiKey => "API key",
+            Noun::Offer => "offer",
+            Noun::Subscriber => "subscriber",
+            Noun::Line => "line",
+            Noun::Identity => "identity",
+            Noun::Account => "account",
+            Noun::Subscription => "subscription",
+            Noun::Session => "session",
+        }
+    }
+}
+
+/// Why an administrative write is refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It does not exist, or not for this role: the two look alike on purpose.
+    NotFound(Noun),
+    AlreadyExists(Noun),
+    /// The role may not do this.
+    Forbidden,
+    Invalid {
+        field: &'static str,
+        reason: Box<str>,
+    },
+    InsufficientBalance,
+    /// The idempotency key was used for another request.
+    KeyReused,
+    /// It is not in a state in which this can be done.
+    WrongState(&'static str),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::NotFound(noun) => write!(f, "no such {}", noun.name()),
+            Refused::AlreadyExists(noun) => write!(f, "this {} exists already", noun.name()),
+            Refused::Forbidden => f.write_str("this key's role may not do that"),
+            Refused::Invalid { field, reason } => write!(f, "{field}: {reason}"),
+            Refused::InsufficientBalance => f.write_str("the balance does not cover it"),
+            Refused::KeyReused => f.write_str("this Idempotency-Key was used for another request"),
+            Refused::WrongState(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The answer to a [`Command`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    Session(Result<SessionAnswer, Declined>),
+    Event(Result<EventAnswer, Declined>),
+    Administered(Result<Receipt, Refused>),
+    /// For commands that nobody waits for.
+    Done,
+}

@@ -1,0 +1,161 @@
+//! From a command to a decision: pure, reading the state, never changing it.
+
+use smallvec::SmallVec;
+
+use crate::charging::{self, Declined, EndCause, Supervision};
+use crate::command::{Command, Response};
+use crate::directive::{DirectiveId, DirectiveOutcome, Order};
+use crate::event::{Event, Record, Remembered};
+use crate::provisioning;
+use crate::state::State;
+use crate::sweep::{Sweep, SweepPurpose};
+use crate::time::Timestamp;
+use crate::timer::TimerKey;
+
+/// An answer, and what must be durable before it leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision<T = Response> {
+    pub response: T,
+    pub events: SmallVec<[Event; 1]>,
+    pub remember: Option<Remembered>,
+    /// A timer to arm again: it fired before its owner was due.
+    pub rearm: Option<(Timestamp, TimerKey)>,
+}
+
+impl<T> Decision<T> {
+    pub fn new(response: T) -> Decision<T> {
+        Decision { response, events: SmallVec::new(), remember: None, rearm: None }
+    }
+
+    /// The answer was given before; nothing changes.
+    pub fn repeated(response: T) -> Decision<T> {
+        Decision::new(response)
+    }
+
+    fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Decision<U> {
+        Decision {
+            response: wrap(self.response),
+            events: self.events,
+            remember: self.remember,
+            rearm: self.rearm,
+        }
+    }
+
+    /// Does anything have to be written?
+    pub fn is_pure_reply(&self) -> bool {
+        self.events.is_empty() && self.remember.is_none()
+    }
+
+    /// The decision as the journal keeps it.
+    pub fn into_record(self, sequence: u64, at: Timestamp) -> (T, Record) {
+        (self.response, Record { sequence, at, events: self.events, remember: self.remember })
+    }
+}
+
+impl<T> Decision<Result<T, Declined>> {
+    pub fn refused(declined: Declined) -> Decision<Result<T, Declined>> {
+        Decision::new(Err(declined))
+    }
+}
+
+/// Decides one command at one instant.
+pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
+    match command {
+        Command::Session(request) => {
+            charging::decide_session(state, request, now).map(Response::Session)
+        }
+        Command::Event(request) => charging::decide_event(state, request, now).map(Response::Event),
+        Command::Administer(administration) => {
+            provisioning::decide(state, administration, now).map(Response::Administered)
+        }
+        Command::Timer(key) => decide_timer(state, *key, now),
+        Command::DirectiveDone(id, outcome) => directive_done(state, *id, *outcome),
+        Command::PeerState(peer, host, value) => {
+            let mut decision = Decision::new(Response::Done);
+            decision.events = charging::decide_peer_state(state, *peer, host, *value);
+            decision
+        }
+        Command::Sweep => sweep(state, now),
+    }
+}
+
+fn decide_timer(state: &State, key: TimerKey, now: Timestamp) -> Decision {
+    let mut decision = Decision::new(Response::Done);
+    match key {
+        TimerKey::Session(id) => match charging::decide_supervision(state, id, now) {
+            Supervision::Gone => {}
+            Supervision::Settled(event) => decision.events.push(event),
+            Supervision::NotBefore(at) => decision.rearm = Some((at, key)),
+        },
+        TimerKey::Subscriber(id) => match state.subscriber(id).and_then(|s| s.next_due()) {
+            None => {}
+            Some(due) if due <= now => {
+                decision.events = provisioning::decide_due(state, id, now);
+            }
+            Some(due) => decision.rearm = Some((due, key)),
+        },
+    }
+    decision
+}
+
+fn directive_done(state: &State, id: DirectiveId, outcome: DirectiveOutcome) -> Decision {
+    let mut decision = Decision::new(Response::Done);
+    let Some(directive) = state.outbox.get(&id) else {
+        return decision;
+    };
+    decision.events.push(Event::DirectiveDone(id));
+    if outcome == DirectiveOutcome::UnknownSession
+        && let Some(session) = state.sessions.get(&directive.session)
+    {
+        decision.events.push(charging::end_session(session, EndCause::UnknownToPeer));
+    }
+    decision
+}
+
+/// Sessions that one step of a sweep looks at.
+const SWEEP_STEP: usize = 256;
+
+/// One step of the first sweep under way.
+fn sweep(state: &State, now: Timestamp) -> Decision {
+    let mut decision = Decision::new(Response::Done);
+    let Some(sweep) = state.sweeps.first() else {
+        return decision;
+    };
+    let mut ids: Vec<_> =
+        state.sessions.keys().copied().filter(|id| Some(*id) > sweep.after).collect();
+    let more = ids.len() > SWEEP_STEP;
+    if more {
+        ids.select_nth_unstable(SWEEP_STEP - 1);
+        ids.truncate(SWEEP_STEP);
+    }
+    ids.sort_unstable();
+    let mut issued = 0;
+    for session in ids.iter().filter_map(|id| state.sessions.get(id)) {
+        match &sweep.purpose {
+            SweepPurpose::AbortVno(vno) if session.id.vno() == *vno && !session.ending => {
+                decision.events.push(Event::SessionEnding(session.id));
+                decision.events.push(charging::directive(
+                    state,
+                    issued,
+                    session,
+                    Order::Abort,
+                    now,
+                ));
+                issued += 1;
+            }
+            SweepPurpose::SettlePeer(peer, host, value)
+                if session.peer == *peer
+                    && session.origin_host == *host
+                    && session.origin_state.is_none_or(|then| then < *value) =>
+            {
+                decision.events.push(charging::end_session(session, EndCause::PeerRestarted));
+            }
+            _ => {}
+        }
+    }
+    decision.events.push(match ids.last() {
+        Some(last) if more => Event::SweepAdvanced(Sweep { after: Some(*last), ..sweep.clone() }),
+        _ => Event::SweepEnded(sweep.id),
+    });
+    decision
+}

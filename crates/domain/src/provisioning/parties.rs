@@ -1,0 +1,283 @@
+//! VNOs, carriers with their peers, content providers, API keys.
+
+use smallvec::SmallVec;
+
+use super::{Desk, Events, Outcome, done, invalid};
+use crate::access::{ApiKey, Role};
+use crate::catalogue::PriceListOwner;
+use crate::charging::new_sweep;
+use crate::command::{Administer, NewVno, Noun, Receipt, Refused, VnoChange};
+use crate::event::Event;
+use crate::identifier::{ApiKeyId, CarrierId, ContentProviderId, PeerId, PriceListId, VnoId};
+use crate::money::Amount;
+use crate::party::{
+    Carrier, ContentProvider, FailureHandling, FinalUnitAction, Peer, Standing, Vno, WholesaleTerms,
+};
+use crate::period::is_time_zone;
+use crate::sweep::SweepPurpose;
+
+const SHARE_MAX: u16 = 10_000;
+
+/// The next index of a kind of party, while there is room for one more.
+fn next_index(count: usize) -> Result<u16, Refused> {
+    u16::try_from(count)
+        .map_err(|_| Refused::WrongState("no more parties of this kind can be kept"))
+}
+
+impl Desk<'_> {
+    pub(super) fn parties(&self, order: &Administer) -> Outcome {
+        match order {
+            // A VNO may change a few things of its own.
+            Administer::ChangeVno(id, change) => return self.change_vno(*id, change),
+            _ => self.broker_only()?,
+        }
+        let registry = &self.state.registry;
+        match order {
+            Administer::CreateVno(new) => self.create_vno(new),
+            Administer::CreateCarrier { slug, name, kind, currency } => {
+                if registry.carrier_by_slug(slug.as_str()).is_some() {
+                    return Err(Refused::AlreadyExists(Noun::Carrier));
+                }
+                let id = CarrierId::new(next_index(registry.carriers.len())?);
+                let carrier = Carrier {
+                    id,
+                    slug: slug.clone(),
+                    name: name.clone(),
+                    kind: *kind,
+                    standing: Standing::Active,
+                    currency: *currency,
+                    deck: None,
+                };
+                Ok((
+                    Receipt::Carrier(id),
+                    SmallVec::from_iter([Event::CarrierSet(Box::new(carrier))]),
+                ))
+            }
+            Administer::ChangeCarrier { id, standing, deck, name } => {
+                let mut carrier =
+                    registry.carrier(*id).ok_or(Refused::NotFound(Noun::Carrier))?.clone();
+                if let Some(deck) = deck {
+                    self.owned_list(*deck, PriceListOwner::Carrier(*id))?;
+                    carrier.deck = Some(*deck);
+                }
+                carrier.standing = standing.unwrap_or(carrier.standing);
+                carrier.name = name.clone().unwrap_or(carrier.name);
+                Ok(done(Event::CarrierSet(Box::new(carrier))))
+            }
+            Administer::CreateContentProvider {
+                slug,
+                name,
+                currency,
+                share_basis_points,
+                service_identifiers,
+            } => {
+                if registry.content_provider_by_slug(slug.as_str()).is_some() {
+                    return Err(Refused::AlreadyExists(Noun::ContentProvider));
+                }
+                let id = ContentProviderId::new(next_index(registry.content_providers.len())?);
+                let provider = ContentProvider {
+                    id,
+                    slug: slug.clone(),
+                    name: name.clone(),
+                    standing: Standing::Active,
+                    currency: *currency,
+                    share_basis_points: share(*share_basis_points)?,
+                    service_identifiers: service_identifiers.clone(),
+                };
+                let event = Event::ContentProviderSet(Box::new(provider));
+                Ok((Receipt::ContentProvider(id), SmallVec::from_iter([event])))
+            }
+            Administer::ChangeContentProvider {
+                id,
+                standing,
+                share_basis_points,
+                service_identifiers,
+            } => {
+                let known = registry.content_provider(*id);
+                let mut provider = known.ok_or(Refused::NotFound(Noun::ContentProvider))?.clone();
+                provider.standing = standing.unwrap_or(provider.standing);
+                if let Some(basis_points) = share_basis_points {
+                    provider.share_basis_points = share(*basis_points)?;
+                }
+                if let Some(identifiers) = service_identifiers {
+                    provider.service_identifiers.clone_from(identifiers);
+                }
+                Ok(done(Event::ContentProviderSet(Box::new(provider))))
+            }
+            Administer::SetPeer { .. } => self.set_peer(order),
+            Administer::IssueApiKey { hash, role, name, read_only } => {
+                self.issue_key(*hash, *role, name, *read_only)
+            }
+            Administer::RevokeApiKey(id) => {
+                let known = registry.api_keys.values().any(|key| key.id == *id);
+                known
+                    .then(|| done(Event::ApiKeyRevoked(*id)))
+                    .ok_or(Refused::NotFound(Noun::ApiKey))
+            }
+            _ => Err(Refused::Forbidden),
+        }
+    }
+
+    fn create_vno(&self, new: &NewVno) -> Outcome {
+        let registry = &self.state.registry;
+        if registry.vno_by_slug(new.slug.as_str()).is_some() {
+            return Err(Refused::AlreadyExists(Noun::Vno));
+        }
+        if !is_time_zone(&new.time_zone) {
+            return Err(invalid("time_zone", "expected an IANA name such as Europe/Berlin"));
+        }
+        if new.credit_limit.is_negative() {
+            return Err(invalid("credit_limit", "must not be negative"));
+        }
+        let id = VnoId::new(next_index(registry.vnos.len())?);
+        let vno = Vno {
+            id,
+            slug: new.slug.clone(),
+            name: new.name.clone(),
+            standing: Standing::Active,
+            currency: new.currency,
+            time_zone: new.time_zone.clone(),
+            retail: None,
+            wholesale: None,
+            wholesale_currency: new.wholesale_currency,
+            credit_limit: new.credit_limit,
+            final_unit: FinalUnitAction::Terminate,
+            failure_handling: FailureHandling::Terminate,
+            grants: Vec::new(),
+            carriers: Vec::new(),
+            default_offer: None,
+        };
+        Ok((Receipt::Vno(id), SmallVec::from_iter([Event::VnoSet(Box::new(vno))])))
+    }
+
+    fn change_vno(&self, id: VnoId, change: &VnoChange) -> Outcome {
+        self.acts_for(id, Noun::Vno)?;
+        let reserved = change.standing.is_some()
+            || change.wholesale.is_some()
+            || change.credit_limit.is_some()
+            || change.carriers.is_some();
+        if reserved {
+            self.broker_only()?;
+        }
+        let known = self.state.registry.vno(id).ok_or(Refused::NotFound(Noun::Vno))?;
+        let mut vno = known.clone();
+        if let Some(list) = change.retail {
+            self.owned_list(list, PriceListOwner::Vno(id))?;
+            vno.retail = Some(list);
+        }
+        if let Some(terms) = change.wholesale {
+            if let WholesaleTerms::PriceList(list) = terms {
+                self.owned_list(list, PriceListOwner::Broker)?;
+            }
+            vno.wholesale = Some(terms);
+        }
+        if let Some(limit) = change.credit_limit {
+            if limit.is_negative() {
+                return Err(invalid("credit_limit", "must not be negative"));
+            }
+            vno.credit_limit = limit;
+        }
+        if let Some(Some(offer)) = change.default_offer {
+            let offer = self.state.registry.offer(offer).filter(|offer| offer.vno == id);
+            offer.ok_or(Refused::NotFound(Noun::Offer))?;
+        }
+        vno.name = change.name.clone().unwrap_or(vno.name);
+        vno.standing = change.standing.unwrap_or(vno.standing);
+        vno.final_unit = change.final_unit.clone().unwrap_or(vno.final_unit);
+        vno.failure_handling = change.failure_handling.unwrap_or(vno.failure_handling);
+        vno.grants = change.grants.clone().unwrap_or(vno.grants);
+        vno.carriers = change.carriers.clone().unwrap_or(vno.carriers);
+        vno.default_offer = change.default_offer.unwrap_or(vno.default_offer);
+        if vno
+            .grants
+            .iter()
+            .any(|(_, policy)| policy.slice_max == 0 || policy.validity_seconds == 0)
+        {
+            return Err(invalid("grants", "slice_max and validity_seconds must be above zero"));
+        }
+        let mut events = Events::new();
+        if known.standing == Standing::Active && vno.standing != Standing::Active {
+            let sweep = new_sweep(self.state, SweepPurpose::AbortVno(id));
+            events.push(Event::SweepBegun(sweep));
+        }
+        events.extend(self.reopen_gate(&vno, Amount::ZERO));
+        events.push(Event::VnoSet(Box::new(vno)));
+        Ok((Receipt::Done, events))
+    }
+
+    /// Opens the gate of a VNO whose credit had ended, if it has cover again after `deposit`.
+    pub(super) fn reopen_gate(&self, vno: &Vno, deposit: Amount) -> Option<Event> {
+        let tally = self.state.tally(vno.id)?;
+        let free = self
+            .state
+            .vno_balance(vno.id)
+            .saturating_add(deposit)
+            .saturating_add(vno.credit_limit)
+            .saturating_sub(tally.held);
+        (tally.credit_exhausted && free.is_positive()).then(|| Event::VnoCreditGate(vno.id, false))
+    }
+
+    fn owned_list(&self, id: PriceListId, owner: PriceListOwner) -> Result<(), Refused> {
+        let list = self.state.registry.price_list(id).filter(|list| list.owner == owner);
+        list.map(|_| ()).ok_or(Refused::NotFound(Noun::PriceList))
+    }
+
+    fn set_peer(&self, order: &Administer) -> Outcome {
+        let Administer::SetPeer { carrier, host, realms, standing, is_agent, requires_tls } = order
+        else {
+            return Err(Refused::Forbidden);
+        };
+        let registry = &self.state.registry;
+        registry.carrier(*carrier).ok_or(Refused::NotFound(Noun::Carrier))?;
+        let plausible = |name: &str| {
+            !name.is_empty() && name.len() <= 255 && name.bytes().all(|b| b.is_ascii_graphic())
+        };
+        if !plausible(host) || !realms.iter().all(|realm| plausible(realm)) {
+            return Err(invalid("host", "expected DiameterIdentities such as pgw.carrier.example"));
+        }
+        let known = registry.peer_by_host(host);
+        if known.is_some_and(|peer| peer.carrier != *carrier) {
+            return Err(Refused::AlreadyExists(Noun::Peer));
+        }
+        let id = match known {
+            Some(peer) => peer.id,
+            None => PeerId::new(next_index(registry.peers.len())?),
+        };
+        let peer = Peer {
+            id,
+            carrier: *carrier,
+            host: host.to_ascii_lowercase().into(),
+            realms: realms.iter().map(|realm| realm.to_ascii_lowercase().into()).collect(),
+            standing: *standing,
+            is_agent: *is_agent,
+            requires_tls: *requires_tls,
+        };
+        Ok((Receipt::Peer(id), SmallVec::from_iter([Event::PeerSet(Box::new(peer))])))
+    }
+
+    fn issue_key(&self, hash: [u8; 32], role: Role, name: &str, read_only: bool) -> Outcome {
+        let registry = &self.state.registry;
+        let exists = match role {
+            Role::Broker => true,
+            Role::Vno(id) => registry.vno(id).is_some(),
+            Role::Carrier(id) => registry.carrier(id).is_some(),
+            Role::ContentProvider(id) => registry.content_provider(id).is_some(),
+        };
+        if !exists {
+            return Err(invalid("role", "names a party that does not exist"));
+        }
+        if registry.api_keys.contains_key(&hash) {
+            return Err(Refused::AlreadyExists(Noun::ApiKey));
+        }
+        let id = ApiKeyId::new(self.state.api_keys_issued + 1);
+        let key = ApiKey { id, hash, role, name: name.into(), issued_at: self.now, read_only };
+        Ok((Receipt::ApiKey(id), SmallVec::from_iter([Event::ApiKeyIssued(Box::new(key))])))
+    }
+}
+
+fn share(basis_points: u16) -> Result<u16, Refused> {
+    if basis_points > SHARE_MAX {
+        return Err(invalid("share_basis_points", "expected 0 to 10000"));
+    }
+    Ok(basis_points)
+}

@@ -1,0 +1,27 @@
+//! Work over many sessions, done a few at a time so that nobody waits for it.
+
+use minicbor::{Decode, Encode};
+
+use crate::identifier::{PeerId, SessionId, VnoId};
+
+/// One pass over the open sessions, and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Sweep {
+    #[n(0)]
+    pub id: u64,
+    #[n(1)]
+    pub purpose: SweepPurpose,
+    /// Sessions up to this one are done.
+    #[n(2)]
+    pub after: Option<SessionId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum SweepPurpose {
+    /// The VNO is out of credit or suspended: ask the switches to end its sessions.
+    #[n(0)]
+    AbortVno(#[n(0)] VnoId),
+    /// The switch forgot its sessions from before this Origin-State-Id: settle them.
+    #[n(1)]
+    SettlePeer(#[n(0)] PeerId, #[n(1)] Box<str>, #[n(2)] u32),
+}

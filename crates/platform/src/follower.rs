@@ -1,0 +1,73 @@
+//! Keeps the books up with the journal, and lets the journal drop what the books hold.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use tandem_books::Projector;
+use tandem_domain::event::Record;
+use tandem_journal::{JournalReader, Sequence};
+
+use crate::handle::Shared;
+
+const BATCH_BYTES_MAX: usize = 4 << 20;
+const WAIT: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Follower {
+    pub reader: JournalReader,
+    pub projector: Projector,
+    pub trim: Sender<u64>,
+    pub shared: Arc<Shared>,
+    pub stopping: Arc<AtomicBool>,
+}
+
+impl Follower {
+    /// Until told to stop, and then until the books hold all that is durable.
+    pub fn run(mut self) {
+        let mut done = self.projector.sequence();
+        loop {
+            let stopping = self.stopping.load(Ordering::Acquire);
+            let durable = self.reader.last_durable().number();
+            if durable <= done {
+                if stopping {
+                    return;
+                }
+                self.reader.wait_beyond(Sequence::new(done), WAIT);
+                continue;
+            }
+            match self.follow(done) {
+                Ok(reached) => {
+                    done = reached;
+                    self.shared.metrics.books_sequence.store(done, Ordering::Relaxed);
+                    // The committer trims when it comes to it; only the newest mark matters.
+                    let _ = self.trim.try_send(done);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the books cannot be written: charging goes on, they catch up later");
+                    if stopping {
+                        return;
+                    }
+                    std::thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
+    fn follow(&mut self, done: u64) -> Result<u64, Box<dyn std::error::Error>> {
+        let mut records = Vec::new();
+        let mut unreadable = None;
+        self.reader.read(Sequence::new(done + 1), BATCH_BYTES_MAX, &mut |sequence, bytes| {
+            match minicbor::decode::<Record>(bytes) {
+                Ok(record) => records.push(record),
+                Err(error) => unreadable = Some(format!("record {}: {error}", sequence.number())),
+            }
+        })?;
+        if let Some(unreadable) = unreadable {
+            return Err(unreadable.into());
+        }
+        self.projector.project(&records)?;
+        Ok(records.last().map_or(done, |record| record.sequence))
+    }
+}

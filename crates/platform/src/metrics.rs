@@ -1,0 +1,198 @@
+//! What the platform counts about itself.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tandem_domain::charging::Declined;
+use tandem_domain::command::Response;
+
+#[derive(Default)]
+pub struct Metrics {
+    pub(crate) queue_length: AtomicUsize,
+    pub(crate) overloaded: AtomicU64,
+    pub(crate) answered: AtomicU64,
+    pub(crate) sessions: AtomicU64,
+    pub(crate) events: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    pub(crate) declined: [AtomicU64; Declined::ALL.len()],
+    pub(crate) refused: AtomicU64,
+    pub(crate) records: AtomicU64,
+    pub(crate) batches: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) sequence: AtomicU64,
+    pub(crate) books_sequence: AtomicU64,
+    pub(crate) open_sessions: AtomicU64,
+    pub(crate) subscribers: AtomicU64,
+    latency: Latency,
+}
+
+/// Times from submission to durable answer, in buckets an eighth of a power of two wide.
+struct Latency {
+    buckets: [AtomicU64; Latency::BUCKETS],
+}
+
+impl Default for Latency {
+    fn default() -> Latency {
+        Latency { buckets: [const { AtomicU64::new(0) }; Latency::BUCKETS] }
+    }
+}
+
+impl Latency {
+    const SUB_BITS: u32 = 3;
+    const BUCKETS: usize = 40 << Self::SUB_BITS;
+
+    fn bucket(micros: u64) -> usize {
+        let magnitude = u64::BITS - (micros >> Self::SUB_BITS).leading_zeros();
+        let offset = micros >> magnitude;
+        (((u64::from(magnitude)) << Self::SUB_BITS) + offset).min(Self::BUCKETS as u64 - 1) as usize
+    }
+
+    /// The upper edge of a bucket.
+    fn micros(bucket: usize) -> u64 {
+        let magnitude = bucket >> Self::SUB_BITS;
+        let offset = (bucket & ((1 << Self::SUB_BITS) - 1)) as u64;
+        (offset + 1) << magnitude
+    }
+}
+
+/// Quantiles of the answers since the start, or between two snapshots.
+#[derive(Clone, Debug)]
+pub struct LatencySnapshot(Vec<u64>);
+
+impl LatencySnapshot {
+    /// In thousandths: 500, 990, 999.
+    pub fn quantile(&self, thousandths: u64) -> Duration {
+        let total: u64 = self.0.iter().sum();
+        let rank = (total * thousandths).div_ceil(1000).max(1);
+        let mut seen = 0;
+        for (bucket, count) in self.0.iter().enumerate() {
+            seen += count;
+            if seen >= rank {
+                return Duration::from_micros(Latency::micros(bucket));
+            }
+        }
+        Duration::ZERO
+    }
+
+    pub fn since(&self, earlier: &LatencySnapshot) -> LatencySnapshot {
+        let pairs = self.0.iter().zip(&earlier.0);
+        LatencySnapshot(pairs.map(|(now, then)| now.saturating_sub(*then)).collect())
+    }
+}
+
+/// The counts at one moment.
+#[derive(Clone, Debug)]
+pub struct MetricsSnapshot {
+    pub queue_length: usize,
+    pub overloaded: u64,
+    pub answered: u64,
+    pub declined: Vec<(Declined, u64)>,
+    pub records: u64,
+    pub batches: u64,
+    pub bytes: u64,
+    pub sequence: u64,
+    pub books_sequence: u64,
+    pub open_sessions: u64,
+    pub subscribers: u64,
+    pub latency: LatencySnapshot,
+}
+
+impl Metrics {
+    pub(crate) fn count(&self, response: &Response) {
+        let declined = match response {
+            Response::Session(result) => {
+                self.sessions.fetch_add(1, Ordering::Relaxed);
+                result.as_ref().err()
+            }
+            Response::Event(result) => {
+                self.events.fetch_add(1, Ordering::Relaxed);
+                result.as_ref().err()
+            }
+            Response::Administered(result) => {
+                self.writes.fetch_add(1, Ordering::Relaxed);
+                self.refused.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);
+                None
+            }
+            Response::Done => None,
+        };
+        if let Some(declined) = declined {
+            self.declined[*declined as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn answered_in(&self, elapsed: Duration, count: u64) {
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.latency.buckets[Latency::bucket(micros)].fetch_add(count, Ordering::Relaxed);
+        self.answered.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub fn snapshot(&self) -> MetricsSnapshot {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let declined = Declined::ALL.into_iter().map(|declined| {
+            (declined, of(&self.declined[declined as usize]))
+        });
+        MetricsSnapshot {
+            queue_length: self.queue_length.load(Ordering::Relaxed),
+            overloaded: of(&self.overloaded),
+            answered: of(&self.answered),
+            declined: declined.filter(|(_, count)| *count > 0).collect(),
+            records: of(&self.records),
+            batches: of(&self.batches),
+            bytes: of(&self.bytes),
+            sequence: of(&self.sequence),
+            books_sequence: of(&self.books_sequence),
+            open_sessions: of(&self.open_sessions),
+            subscribers: of(&self.subscribers),
+            latency: LatencySnapshot(self.latency.buckets.iter().map(of).collect()),
+        }
+    }
+
+    /// Prometheus text exposition format 0.0.4.
+    pub(crate) fn prometheus(&self) -> String {
+        let now = self.snapshot();
+        let mut text = String::new();
+        let mut put = |name: &str, kind: &str, help: &str, value: u64| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "# HELP tandem_{name} {help}\n# TYPE tandem_{name} {kind}\ntandem_{name} {value}\n");
+        };
+        put("answers_total", "counter", "Commands answered.", now.answered);
+        put("overloaded_total", "counter", "Commands refused because the queue was full.", now.overloaded);
+        put("queue_length", "gauge", "Commands waiting.", now.queue_length as u64);
+        put("journal_records_total", "counter", "Records appended.", now.records);
+        put("journal_batches_total", "counter", "Batches appended.", now.batches);
+        put("journal_bytes_total", "counter", "Bytes appended.", now.bytes);
+        put("journal_sequence", "gauge", "Last durable record.", now.sequence);
+        put("books_sequence", "gauge", "Last record in the books.", now.books_sequence);
+        put("open_sessions", "gauge", "Charging sessions open.", now.open_sessions);
+        put("subscribers", "gauge", "Subscribers in memory.", now.subscribers);
+        let micros = |thousandths| u64::try_from(now.latency.quantile(thousandths).as_micros()).unwrap_or(0);
+        put("answer_p50_microseconds", "gauge", "Median time from submission to durable answer.", micros(500));
+        put("answer_p99_microseconds", "gauge", "99th percentile of the same.", micros(990));
+        let _ = writeln!(text, "# HELP tandem_declined_total Charging requests refused, by reason.");
+        let _ = writeln!(text, "# TYPE tandem_declined_total counter");
+        for (declined, count) in &now.declined {
+            let _ = writeln!(text, "tandem_declined_total{{reason=\"{}\"}} {count}", declined.name());
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_stay_within_an_eighth_of_what_was_measured() {
+        let metrics = Metrics::default();
+        for micros in [5u64, 100, 1_000, 50_000, 10_000_000] {
+            let edge = Latency::micros(Latency::bucket(micros));
+            assert!(edge >= micros && edge <= micros + micros / 8 + 1, "{micros} fell below {edge}");
+        }
+        for micros in 1..=1000 {
+            metrics.answered_in(Duration::from_micros(micros), 1);
+        }
+        let median = metrics.snapshot().latency.quantile(500).as_micros();
+        assert!((500..=563).contains(&median), "{median}");
+    }
+}
