@@ -1,1 +1,5 @@
+//! The carriers' side: their switches speak their own protocols, and every one is brought to the same few verbs.
+//!
+//! Packet switches give the *call information signal*; so far they speak Diameter (Gy and Ro).
 
+pub mod packet_switch;

@@ -28,3 +28,4 @@ pub mod subscriber;
 pub mod sweep;
 pub mod time;
 pub mod timer;
+pub mod usage_record;

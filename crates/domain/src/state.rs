@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
 
 use crate::answered::Answered;
@@ -22,16 +23,22 @@ use crate::sweep::Sweep;
 use crate::timer::{TimerKey, Timers};
 
 /// Counts and gates of one VNO.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct VnoTally {
     /// Reserved on its account with the broker by running sessions.
+    #[n(0)]
     pub held: Amount,
     /// Its credit ended: everything is refused until money comes.
+    #[n(1)]
     pub credit_exhausted: bool,
+    #[n(2)]
     pub subscribers_created: u32,
+    #[n(3)]
     pub sessions_opened: u64,
+    #[n(4)]
     pub transfers: u64,
     /// Cumulative use that tiered wholesale prices look at.
+    #[n(5)]
     pub counters: Vec<Counter>,
 }
 

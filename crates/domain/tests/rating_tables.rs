@@ -280,8 +280,8 @@ fn money_covers_a_number_of_units() {
 
 #[test]
 fn money_covers_units_over_the_edge_of_a_step_and_of_a_tier() {
-    let down = RoundingRule { mode: Rounding::Up, digits: 2 };
-    let header = PriceListHeader { rounding: down, ..header() };
+    let rounding = RoundingRule { mode: Rounding::Up, digits: 2 };
+    let header = PriceListHeader { rounding, ..header() };
     let steps = list(header.clone(), "price,from,per\n0.10,0,1\n0.01,10,1\n0.20,20,1\n");
     let leg = |position| LegSoFar { position, ..LegSoFar::default() };
     let fixed = Schedule::Fixed(BandIndex::STANDARD);
@@ -302,7 +302,7 @@ fn money_covers_units_over_the_edge_of_a_step_and_of_a_tier() {
         "price,from,per,progression,counter\n3,0,1,all-units,1\n2,100,1,all-units,1\n",
     );
     for (position, budget, expected) in
-        [(90, "30", 55), (90, "29", 9), (100, "0", 50), (99, "2", 0)]
+        [(90, "30", 60), (90, "29", 9), (100, "0", 50), (99, "2", 0)]
     {
         let units =
             tiers.affordable(only_rate(&tiers), &leg(position), amount(budget), 1_000, fixed);

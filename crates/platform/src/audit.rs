@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
-use tandem_books::{AuditReport, BooksError, audit};
+use tandem_books::{AuditReport, Books, BooksError, audit};
+use tandem_domain::state::State;
 
 use crate::handle::{Platform, Unavailable};
-use crate::recovery::{StartError, recover};
+use crate::recovery::{Recovered, StartError, recover};
 
 /// The audit could not be made; it says nothing about the books.
 #[derive(Debug)]
@@ -44,15 +44,37 @@ pub(crate) async fn audit_running(platform: &Platform) -> Result<AuditReport, Au
     report.await.unwrap_or(Err(AuditError::Unavailable(Unavailable::Stopped)))
 }
 
-/// Of a stopped platform's directory: the books are brought up to the journal's end first.
+/// Of a stopped platform's directory: the books are brought up to the journal's end first, then compared with
+/// the state that a start would make of both.
 pub fn audit_stopped(directory: &Path) -> Result<AuditReport, AuditError> {
-    let recovered = recover(directory).map_err(AuditError::Start)?;
-    let replayed = Arc::new(recovered.state);
-    let reader = recovered.books.reader();
-    let mut projector = recovered.books.into_projector();
-    crate::follower::catch_up(&recovered.journal.reader(), &mut projector)
+    let Recovered { journal, books, state } = recover(directory).map_err(AuditError::Start)?;
+    let reader = books.reader();
+    let mut projector = books.into_projector().map_err(AuditError::Books)?;
+    crate::follower::catch_up(&mut journal.reader(), &mut projector)
         .map_err(|error| AuditError::Start(StartError::Damaged(error.to_string())))?;
     let mut report = audit(&reader).map_err(AuditError::Books)?;
-    report.compare(&replayed, &reader).map_err(AuditError::Books)?;
+    drop(projector);
+    let path = directory.join("books.sqlite");
+    let in_books = Books::open(&path).and_then(|books| books.load()).map_err(AuditError::Books)?;
+    compare(&state, &in_books, &mut report);
     Ok(report)
+}
+
+/// What the journal's tail makes of the state must be what the books made of it.
+fn compare(replayed: &State, in_books: &State, report: &mut AuditReport) {
+    if replayed.ledger != in_books.ledger {
+        report.find("the ledger in the books is not what the journal adds up to".into());
+    }
+    if replayed.sessions != in_books.sessions {
+        report.find("the open sessions in the books are not those of the journal".into());
+    }
+    if replayed.vnos != in_books.vnos {
+        report.find("the VNOs' tallies in the books are not those of the journal".into());
+    }
+    for subscriber in replayed.subscribers.iter() {
+        if in_books.subscriber(subscriber.id) != Some(subscriber) {
+            report
+                .find(format!("subscriber {:?} in the books is not the journal's", subscriber.id));
+        }
+    }
 }

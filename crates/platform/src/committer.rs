@@ -81,7 +81,12 @@ impl Committer {
                 }
                 Reply::Many(sink, replies, since) => {
                     self.shared.metrics.answered_in(now - since, replies.len() as u64);
-                    sink.deliver(replies.into_iter().map(|(number, response)| (number, Ok(response))).collect());
+                    sink.deliver(
+                        replies
+                            .into_iter()
+                            .map(|(number, response)| (number, Ok(response)))
+                            .collect(),
+                    );
                 }
                 Reply::Read(answer) => answer(),
             }
@@ -105,7 +110,8 @@ fn refuse(work: &mut Work) {
                 let _ = to.send(Err(Unavailable::Stopped));
             }
             Reply::Many(sink, replies, _) => {
-                let refusals = replies.into_iter().map(|(number, _)| (number, Err(Unavailable::Stopped)));
+                let refusals =
+                    replies.into_iter().map(|(number, _)| (number, Err(Unavailable::Stopped)));
                 sink.deliver(refusals.collect());
             }
             // The asker sees its channel close.

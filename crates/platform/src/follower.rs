@@ -1,5 +1,6 @@
 //! Keeps the books up with the journal, and lets the journal drop what the books hold.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,7 +38,7 @@ impl Follower {
                 self.reader.wait_beyond(Sequence::new(done), WAIT);
                 continue;
             }
-            match self.follow(done) {
+            match follow(&mut self.reader, &mut self.projector) {
                 Ok(reached) => {
                     done = reached;
                     self.shared.metrics.books_sequence.store(done, Ordering::Relaxed);
@@ -54,20 +55,34 @@ impl Follower {
             }
         }
     }
+}
 
-    fn follow(&mut self, done: u64) -> Result<u64, Box<dyn std::error::Error>> {
-        let mut records = Vec::new();
-        let mut unreadable = None;
-        self.reader.read(Sequence::new(done + 1), BATCH_BYTES_MAX, &mut |sequence, bytes| {
-            match minicbor::decode::<Record>(bytes) {
-                Ok(record) => records.push(record),
-                Err(error) => unreadable = Some(format!("record {}: {error}", sequence.number())),
-            }
-        })?;
-        if let Some(unreadable) = unreadable {
-            return Err(unreadable.into());
-        }
-        self.projector.project(&records)?;
-        Ok(records.last().map_or(done, |record| record.sequence))
+/// Brings the books up to the end of the journal.
+pub(crate) fn catch_up(
+    reader: &mut JournalReader,
+    projector: &mut Projector,
+) -> Result<(), Box<dyn Error>> {
+    while projector.sequence() < reader.last_durable().number() {
+        follow(reader, projector)?;
     }
+    Ok(())
+}
+
+/// One batch of records into the books; returns the last.
+fn follow(reader: &mut JournalReader, projector: &mut Projector) -> Result<u64, Box<dyn Error>> {
+    let mut records = Vec::new();
+    let mut unreadable = None;
+    reader.read(
+        Sequence::new(projector.sequence() + 1),
+        BATCH_BYTES_MAX,
+        &mut |sequence, bytes| match minicbor::decode::<Record>(bytes) {
+            Ok(record) => records.push(record),
+            Err(error) => unreadable = Some(format!("record {}: {error}", sequence.number())),
+        },
+    )?;
+    if let Some(unreadable) = unreadable {
+        return Err(unreadable.into());
+    }
+    projector.project(&records)?;
+    Ok(projector.sequence())
 }

@@ -129,9 +129,9 @@ impl Metrics {
 
     pub fn snapshot(&self) -> MetricsSnapshot {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let declined = Declined::ALL.into_iter().map(|declined| {
-            (declined, of(&self.declined[declined as usize]))
-        });
+        let declined = Declined::ALL
+            .into_iter()
+            .map(|declined| (declined, of(&self.declined[declined as usize])));
         MetricsSnapshot {
             queue_length: self.queue_length.load(Ordering::Relaxed),
             overloaded: of(&self.overloaded),
@@ -154,10 +154,18 @@ impl Metrics {
         let mut text = String::new();
         let mut put = |name: &str, kind: &str, help: &str, value: u64| {
             // Writing to a string cannot fail.
-            let _ = write!(text, "# HELP tandem_{name} {help}\n# TYPE tandem_{name} {kind}\ntandem_{name} {value}\n");
+            let _ = write!(
+                text,
+                "# HELP tandem_{name} {help}\n# TYPE tandem_{name} {kind}\ntandem_{name} {value}\n"
+            );
         };
         put("answers_total", "counter", "Commands answered.", now.answered);
-        put("overloaded_total", "counter", "Commands refused because the queue was full.", now.overloaded);
+        put(
+            "overloaded_total",
+            "counter",
+            "Commands refused because the queue was full.",
+            now.overloaded,
+        );
         put("queue_length", "gauge", "Commands waiting.", now.queue_length as u64);
         put("journal_records_total", "counter", "Records appended.", now.records);
         put("journal_batches_total", "counter", "Batches appended.", now.batches);
@@ -166,13 +174,21 @@ impl Metrics {
         put("books_sequence", "gauge", "Last record in the books.", now.books_sequence);
         put("open_sessions", "gauge", "Charging sessions open.", now.open_sessions);
         put("subscribers", "gauge", "Subscribers in memory.", now.subscribers);
-        let micros = |thousandths| u64::try_from(now.latency.quantile(thousandths).as_micros()).unwrap_or(0);
-        put("answer_p50_microseconds", "gauge", "Median time from submission to durable answer.", micros(500));
+        let micros =
+            |thousandths| u64::try_from(now.latency.quantile(thousandths).as_micros()).unwrap_or(0);
+        put(
+            "answer_p50_microseconds",
+            "gauge",
+            "Median time from submission to durable answer.",
+            micros(500),
+        );
         put("answer_p99_microseconds", "gauge", "99th percentile of the same.", micros(990));
-        let _ = writeln!(text, "# HELP tandem_declined_total Charging requests refused, by reason.");
+        let _ =
+            writeln!(text, "# HELP tandem_declined_total Charging requests refused, by reason.");
         let _ = writeln!(text, "# TYPE tandem_declined_total counter");
         for (declined, count) in &now.declined {
-            let _ = writeln!(text, "tandem_declined_total{{reason=\"{}\"}} {count}", declined.name());
+            let _ =
+                writeln!(text, "tandem_declined_total{{reason=\"{}\"}} {count}", declined.name());
         }
         text
     }
@@ -187,7 +203,10 @@ mod tests {
         let metrics = Metrics::default();
         for micros in [5u64, 100, 1_000, 50_000, 10_000_000] {
             let edge = Latency::micros(Latency::bucket(micros));
-            assert!(edge >= micros && edge <= micros + micros / 8 + 1, "{micros} fell below {edge}");
+            assert!(
+                edge >= micros && edge <= micros + micros / 8 + 1,
+                "{micros} fell below {edge}"
+            );
         }
         for micros in 1..=1000 {
             metrics.answered_in(Duration::from_micros(micros), 1);

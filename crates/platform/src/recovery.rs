@@ -27,9 +27,15 @@ pub enum StartError {
     Journal(tandem_journal::OpenError),
     Books(BooksError),
     /// The journal begins after what the books hold.
-    Gap { books: u64, journal_from: u64 },
+    Gap {
+        books: u64,
+        journal_from: u64,
+    },
     /// The books hold more than the journal: it was replaced or lost.
-    JournalBehind { books: u64, journal: u64 },
+    JournalBehind {
+        books: u64,
+        journal: u64,
+    },
     Damaged(String),
 }
 
@@ -43,7 +49,10 @@ impl fmt::Display for StartError {
                 write!(f, "the books end at record {books}, the journal begins at {journal_from}")
             }
             StartError::JournalBehind { books, journal } => {
-                write!(f, "the books hold record {books}, the journal ends at {journal}: it is not theirs")
+                write!(
+                    f,
+                    "the books hold record {books}, the journal ends at {journal}: it is not theirs"
+                )
             }
             StartError::Damaged(what) => write!(f, "the journal is damaged: {what}"),
         }
@@ -73,7 +82,8 @@ const READ_BYTES: usize = 8 << 20;
 pub(crate) fn recover(directory: &Path) -> Result<Recovered, StartError> {
     std::fs::create_dir_all(directory).map_err(StartError::Directory)?;
     let options = JournalOptions::default();
-    let journal = Journal::open(&directory.join("journal"), options).map_err(StartError::Journal)?;
+    let journal =
+        Journal::open(&directory.join("journal"), options).map_err(StartError::Journal)?;
     let books = Books::open(&directory.join("books.sqlite")).map_err(StartError::Books)?;
     let mut state = books.load().map_err(StartError::Books)?;
     replay(&journal, &mut state)?;
@@ -103,7 +113,9 @@ fn replay(journal: &Journal, state: &mut State) -> Result<(), StartError> {
                 .and_then(|record| apply(state, &record).map_err(|error| error.to_string()));
             damage = applied.err();
         };
-        reader.read(from, READ_BYTES, &mut each).map_err(|error| StartError::Damaged(error.to_string()))?;
+        reader
+            .read(from, READ_BYTES, &mut each)
+            .map_err(|error| StartError::Damaged(error.to_string()))?;
         if let Some(damage) = damage {
             return Err(StartError::Damaged(damage));
         }
@@ -141,7 +153,8 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         work: Work::default(),
         last_now: Timestamp::ZERO,
     };
-    let committer = Committer { journal, filled: to_commit, emptied, shared: shared.clone(), trim: trims };
+    let committer =
+        Committer { journal, filled: to_commit, emptied, shared: shared.clone(), trim: trims };
     let books_reader = books.reader();
     let mut threads = Vec::new();
     let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -157,7 +170,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         })),
     )?);
     if options.follow_books {
-        let projector = books.into_projector();
+        let projector = books.into_projector().map_err(StartError::Books)?;
         shared.metrics.books_sequence.store(projector.sequence(), Ordering::Relaxed);
         let follower = Follower { reader, projector, trim, shared: shared.clone(), stopping };
         threads.push(spawn("books", Box::new(move || follower.run()))?);
@@ -175,7 +188,8 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
 fn watched(shared: Arc<Shared>, run: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send {
     move || {
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
-            shared.set_readiness(Readiness::NotReady("an internal check failed: see the log".into()));
+            shared
+                .set_readiness(Readiness::NotReady("an internal check failed: see the log".into()));
         }
     }
 }

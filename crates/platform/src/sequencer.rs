@@ -75,7 +75,11 @@ impl Sequencer {
     pub fn run(mut self) {
         let mut stopping = false;
         while !stopping {
-            let wait = if self.work.is_empty() && self.state.sweeps.is_empty() { IDLE_WAIT } else { Duration::ZERO };
+            let wait = if self.work.is_empty() && self.state.sweeps.is_empty() {
+                IDLE_WAIT
+            } else {
+                Duration::ZERO
+            };
             let wait = wait.min(self.until_next_timer());
             match self.jobs.recv_timeout(wait) {
                 Ok(job) => stopping = self.take(job),
@@ -98,7 +102,8 @@ impl Sequencer {
     }
 
     fn is_full(&self) -> bool {
-        self.work.records.len() >= BATCH_RECORDS_MAX || self.work.records.byte_len() >= BATCH_BYTES_MAX
+        self.work.records.len() >= BATCH_RECORDS_MAX
+            || self.work.records.byte_len() >= BATCH_BYTES_MAX
     }
 
     /// Wall time that never runs backwards.
@@ -126,7 +131,9 @@ impl Sequencer {
             }
             Job::Many { commands, sink, since } => {
                 let count = commands.len();
-                let served = commands.into_iter().map(|(number, command)| (number, self.serve(&command, now)));
+                let served = commands
+                    .into_iter()
+                    .map(|(number, command)| (number, self.serve(&command, now)));
                 let replies = served.collect();
                 self.work.replies.push(Reply::Many(sink, replies, since));
                 count
@@ -206,7 +213,9 @@ impl Sequencer {
             return true;
         }
         let must_wait = stopping || self.is_full();
-        let empty = if must_wait { self.emptied.recv().ok() } else {
+        let empty = if must_wait {
+            self.emptied.recv().ok()
+        } else {
             match self.emptied.try_recv() {
                 Ok(empty) => Some(empty),
                 Err(TryRecvError::Empty) => {

@@ -149,6 +149,11 @@ impl<'a> MessageWriter<'a> {
         self.buffer.resize(padded, 0);
     }
 
+    /// Appends whole, padded AVPs.
+    pub fn append(&mut self, avps: &[u8]) {
+        self.buffer.extend_from_slice(avps);
+    }
+
     /// Copies Proxy-Info AVPs of the request, unchanged and in order (RFC 6733 section 6.2).
     pub fn copy_proxy_info(&mut self, request: &Message<'_>) {
         let all = request.avps().map_while(Result::ok);
@@ -166,6 +171,21 @@ impl<'a> MessageWriter<'a> {
             }
         });
     }
+}
+
+/// The Proxy-Info AVPs of a request, padded, as its answer has to return them.
+pub fn proxy_info(request: &Message<'_>) -> Vec<u8> {
+    padded_avps(request, code::PROXY_INFO)
+}
+
+/// All top-level AVPs with this code, padded.
+pub fn padded_avps(message: &Message<'_>, code: AvpCode) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for avp in message.avps().map_while(Result::ok).filter(|avp| avp.code == code) {
+        bytes.extend_from_slice(avp.raw);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    bytes
 }
 
 fn put_length(buffer: &mut [u8], at: usize, length: usize) {

@@ -16,7 +16,7 @@ use crate::catalogue::Use;
 use crate::money::Amount;
 use crate::party::{FinalUnitAction, GrantPolicy};
 use crate::quantity::Unit;
-use crate::rating::{BandIndex, Charge, LegSoFar};
+use crate::rating::{BandIndex, Charge, LegSoFar, Rate};
 use crate::subscriber::Pays;
 use crate::time::Timestamp;
 
@@ -134,10 +134,11 @@ fn plan<'a>(
     let wholesale_cover = wholesale_cover(charging, draft, group, probe_used)?;
     let fits = |further: u64| units_for(&retail, group, further);
     let (covered, by_vno) = (fits(cover), wholesale_cover);
-    if by_vno == 0 && covered > 0 {
+    let share = share_of(covered, wanted, sessions, policy.slice_min);
+    // Scraps of the VNO's credit are not worth a session: it is exhausted before the last octet.
+    if by_vno < share.min(policy.slice_min) {
         return Err(Declined::VnoCreditExhausted);
     }
-    let share = share_of(covered, wanted, sessions, policy.slice_min);
     let units = share.min(by_vno);
     // Whole increments only: a part of one would cost as much as all of it.
     let further = billable_for(&retail, group, units);
@@ -202,6 +203,10 @@ fn retail_cover(
         }
         if payer.pays == Pays::Everything && payer.account.currency == retail.currency() {
             let money = charging.money_free(draft, payer, usage);
+            // A few units may round to nothing; without money that is no reason to let them through.
+            if !money.is_positive() && !is_costless(retail.rate) {
+                continue;
+            }
             let left = wanted - covered;
             covered += affordable(charging, draft, group, retail, payer, covered, money, left);
             if covered >= wanted {
@@ -210,6 +215,14 @@ fn retail_cover(
         }
     }
     covered
+}
+
+fn is_costless(rate: &Rate) -> bool {
+    let price = rate.price();
+    let mut steps = price.steps.iter().chain(price.bands.iter().flat_map(|band| band.steps.iter()));
+    steps.all(|step| step.price.is_zero())
+        && price.setup_fee.is_zero()
+        && price.minimum_charge.is_zero()
 }
 
 /// The leg of this payer so far, seen from `offset` billable units on.

@@ -9,7 +9,7 @@ use super::session::{Context, EndCause};
 use crate::encoding;
 use crate::identifier::{Identity, PeerId};
 use crate::money::Money;
-use crate::party::FinalUnitAction;
+use crate::party::{FailureHandling, FinalUnitAction};
 use crate::quantity::Unit;
 use crate::time::Timestamp;
 
@@ -146,6 +146,9 @@ pub struct SessionAnswer {
     #[n(0)]
     #[cbor(with = "encoding")]
     pub groups: SmallVec<[GroupAnswer; 1]>,
+    /// What the switch is to do when we do not answer; said when the session opens.
+    #[n(1)]
+    pub failure_handling: Option<FailureHandling>,
 }
 
 /// Why a request is refused, in business words. Every interface maps each of these to its own protocol.

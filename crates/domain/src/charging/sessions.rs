@@ -70,7 +70,7 @@ pub(crate) fn decide_session(
 /// Emergency calls pass without control or charge.
 fn let_through(request: &SessionRequest) -> SessionAnswer {
     let free = |group: &GroupRequest| GroupAnswer { key: group.key, outcome: GroupOutcome::Free };
-    SessionAnswer { groups: request.groups.iter().map(free).collect() }
+    SessionAnswer { groups: request.groups.iter().map(free).collect(), failure_handling: None }
 }
 
 /// The line that all given identities belong to. Unknown ones are passed over when another is known:
@@ -139,7 +139,8 @@ fn open(
         Err(declined) => return Decision::refused(declined),
     };
     let mut work = Work::new(charging, now);
-    let answer = work.serve(&[], request, None);
+    let mut answer = work.serve(&[], request, None);
+    answer.failure_handling = Some(charging.vno.failure_handling);
     if let Some(declined) = refused_as_a_whole(&answer) {
         let mut decision = Decision::refused(declined);
         decision.events.extend(work.gate_events());

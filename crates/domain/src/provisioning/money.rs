@@ -80,7 +80,7 @@ impl Desk<'_> {
             balance: money.amount.micros(),
             held: 0,
         };
-        let number = self.next_transfer(vno, 0)?;
+        let number = self.next_transfer(vno)?;
         let transfer = Transfer {
             vno,
             number,
@@ -124,7 +124,7 @@ impl Desk<'_> {
         let mut entry = Entry::new();
         let (from, to) = (LedgerAccount::BrokerClearing(id), LedgerAccount::VnoCredit(id));
         entry.transfer(from, to, money.currency, money.amount);
-        let number = self.next_transfer(id, 0)?;
+        let number = self.next_transfer(id)?;
         let transfer = Transfer {
             vno: id,
             number,
@@ -142,10 +142,9 @@ impl Desk<'_> {
         Ok((receipt, events))
     }
 
-    /// The next transfer's number, after `earlier` ones in the same decision.
-    pub(super) fn next_transfer(&self, vno: VnoId, earlier: usize) -> Result<u64, Refused> {
+    fn next_transfer(&self, vno: VnoId) -> Result<u64, Refused> {
         let tally = self.state.tally(vno).ok_or(Refused::NotFound(Noun::Vno))?;
-        Ok(tally.transfers + 1 + earlier as u64)
+        Ok(tally.transfers + 1)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Events;
 use super::subscriptions::{
     Term, add_allowances, allowance_value, breakage, expire_buckets, expiry_seconds, fee_transfer,
-    free_money, period_end,
+    free_money, period_end, transfer_number,
 };
 use crate::catalogue::{Offer, Rollover};
 use crate::charging;
@@ -72,11 +72,6 @@ fn renew(
     events.push(Event::SubscriptionSet(subscriber.id, next));
 }
 
-fn transfer_number(state: &State, id: AccountId, events: &Events) -> u64 {
-    let earlier = events.iter().filter(|event| matches!(event, Event::Transferred(_))).count();
-    state.tally(id.vno()).map_or(0, |tally| tally.transfers) + 1 + earlier as u64
-}
-
 fn charge_and_refill(
     state: &State,
     account: &mut Account,
@@ -102,7 +97,7 @@ fn charge_and_refill(
         }
         events.push(Event::Transferred(Box::new(transfer)));
     }
-    add_allowances(account, term, offer, events);
+    add_allowances(state, account, term, offer, events);
     Subscription { state: SubscriptionState::Active, renews_at: term.ends, ..subscription.clone() }
 }
 

@@ -2,7 +2,6 @@
 
 use super::money::part;
 use super::{Desk, Events, Outcome};
-use crate::access::Role;
 use crate::catalogue::{Offer, Proration};
 use crate::charging::{self, BucketChange};
 use crate::command::{Noun, Receipt, Refused};
@@ -11,6 +10,7 @@ use crate::identifier::{AccountId, BucketId, OfferId, SubscriberId, Subscription
 use crate::ledger::{Entry, LedgerAccount};
 use crate::money::{Amount, Rounding};
 use crate::period::Period;
+use crate::quantity::Unit;
 use crate::state::State;
 use crate::subscriber::{Account, Bucket, Subscription, SubscriptionState};
 use crate::time::Timestamp;
@@ -75,9 +75,7 @@ impl Desk<'_> {
         for (kind, fee, share) in fees {
             let value = if kind == valued { allowance_value(offer, share) } else { Amount::ZERO };
             let net = part(fee, share.0, share.1);
-            let earlier =
-                events.iter().filter(|event| matches!(event, Event::Transferred(_))).count();
-            let number = self.next_transfer(id.vno(), earlier)?;
+            let number = transfer_number(self.state, AccountId::new(id, account.number), events);
             let transfer = fee_transfer(account, &term, offer, kind, net, value, number);
             if let Some((transfer, gross)) = transfer {
                 if free_money(account, self.now) < gross {
@@ -87,7 +85,7 @@ impl Desk<'_> {
                 events.push(Event::Transferred(Box::new(transfer)));
             }
         }
-        add_allowances(account, &term, offer, events);
+        add_allowances(self.state, account, &term, offer, events);
         events.push(Event::SubscriptionSet(
             id,
             Subscription {
@@ -203,8 +201,9 @@ pub(super) fn fee_transfer(
     Some((transfer, gross))
 }
 
-/// Buckets of one period. Money allowances are bonus money: given, not paid, so they come from revenue when used.
+/// Buckets of one period. Money allowances are bonus money, given by the VNO.
 pub(super) fn add_allowances(
+    state: &State,
     account: &mut Account,
     term: &Term,
     offer: &Offer,
@@ -215,6 +214,7 @@ pub(super) fn add_allowances(
         let quantity = u128::from(allowance.quantity) * u128::from(term.share.0);
         let quantity =
             i64::try_from(quantity / u128::from(term.share.1.max(1))).unwrap_or(i64::MAX);
+        let is_money = allowance.unit == Unit::Money;
         let bucket = Bucket {
             id: BucketId::new(account.next_bucket),
             unit: allowance.unit,
@@ -222,15 +222,49 @@ pub(super) fn add_allowances(
             priority: allowance.priority,
             subscription: term.number,
             rolled_over: false,
-            balance: quantity,
+            balance: if is_money { 0 } else { quantity },
             held: 0,
             initial: quantity,
             value: part(allowance.value, term.share.0, term.share.1),
             expires: expiry_seconds(term.ends),
         };
         account.next_bucket = account.next_bucket.saturating_add(1);
+        let bucket_id = bucket.id;
         events.push(Event::BucketAdded(id, bucket));
+        if is_money {
+            let number = transfer_number(state, id, events);
+            events.push(Event::Transferred(Box::new(bonus(
+                account, term, bucket_id, quantity, number,
+            ))));
+        }
     }
+}
+
+fn bonus(account: &Account, term: &Term, bucket: BucketId, quantity: i64, number: u64) -> Transfer {
+    let id = AccountId::new(term.subscriber, account.number);
+    let mut entry = Entry::new();
+    let (from, to) = (LedgerAccount::VnoClearing(id.vno()), LedgerAccount::Subscriber(id));
+    entry.transfer(from, to, account.currency, Amount::from_micros(quantity));
+    Transfer {
+        vno: id.vno(),
+        number,
+        kind: TransferKind::Adjustment,
+        postings: entry.into_postings(),
+        buckets: smallvec::SmallVec::from_iter([BucketChange {
+            account: id,
+            bucket,
+            balance: quantity,
+            held: 0,
+        }]),
+        subscription: Some(SubscriptionId::new(term.subscriber, term.number)),
+        note: None,
+    }
+}
+
+/// The next transfer's number, after those of this decision.
+pub(super) fn transfer_number(state: &State, id: AccountId, events: &Events) -> u64 {
+    let earlier = events.iter().filter(|event| matches!(event, Event::Transferred(_))).count();
+    state.tally(id.vno()).map_or(0, |tally| tally.transfers) + 1 + earlier as u64
 }
 
 pub(super) fn expiry_seconds(ends: Option<Timestamp>) -> u32 {
@@ -248,9 +282,7 @@ pub(super) fn expire_buckets(
         return;
     };
     for bucket in account.buckets.iter().filter(|bucket| concerns(bucket)) {
-        let earlier = events.iter().filter(|event| matches!(event, Event::Transferred(_))).count();
-        let transfers = state.tally(id.vno()).map_or(0, |tally| tally.transfers);
-        let number = transfers + 1 + earlier as u64;
+        let number = transfer_number(state, id, events);
         events.extend(
             breakage(id, account, bucket, bucket.balance, number)
                 .map(|t| Event::Transferred(Box::new(t))),
@@ -278,7 +310,7 @@ pub(super) fn breakage(
     if lost <= 0 {
         return None;
     }
-    let (from, amount) = if bucket.unit == crate::quantity::Unit::Money {
+    let (from, amount) = if bucket.unit == Unit::Money {
         (LedgerAccount::Subscriber(id), Amount::from_micros(lost))
     } else {
         let left = bucket.balance.saturating_sub(lost);
@@ -299,11 +331,4 @@ pub(super) fn breakage(
         subscription,
         note: None,
     })
-}
-
-/// Only these roles sell.
-impl Role {
-    pub fn sells(self) -> bool {
-        matches!(self, Role::Broker | Role::Vno(_))
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::ResultCode;
 use crate::code;
-use crate::message::Message;
+use crate::message::Header;
 use crate::writer::{Identity, MessageWriter};
 
 use super::units::{DecimalMoney, Units};
@@ -28,6 +28,8 @@ pub struct CreditControlAnswer<'a> {
     /// 0 terminate or buffer, 1 continue.
     pub direct_debiting_failure_handling: Option<u32>,
     pub origin_state_id: Option<u32>,
+    /// A whole AVP, padded, to be shown in Failed-AVP.
+    pub failed: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,15 +92,17 @@ fn redirect_type(address: &str) -> u32 {
 }
 
 /// Writes the answer to a request that was served, or refused with a result of credit control.
+/// `proxy_info` is what [`proxy_info`](crate::writer::proxy_info) took from the request.
 pub fn write_answer(
     out: &mut Vec<u8>,
-    request: &Message<'_>,
+    request: &Header,
+    proxy_info: &[u8],
     session_id: &[u8],
     origin: Identity<'_>,
     result: ResultCode,
     answer: &CreditControlAnswer<'_>,
 ) {
-    let mut message = MessageWriter::answer(out, &request.header, result);
+    let mut message = MessageWriter::answer(out, request, result);
     message.octets(code::SESSION_ID, session_id);
     message.u32(code::RESULT_CODE, result.0);
     message.text(code::ORIGIN_HOST, origin.host);
@@ -130,10 +134,13 @@ pub fn write_answer(
     if let Some(cost) = answer.cost {
         message.group(code::COST_INFORMATION, |group| cost.write(group));
     }
+    if let Some(failed) = &answer.failed {
+        message.group(code::FAILED_AVP, |group| group.append(failed));
+    }
     if let Some(balance) = answer.remaining_balance {
         message.group(code::REMAINING_BALANCE, |group| balance.write(group));
     }
-    message.copy_proxy_info(request);
+    message.append(proxy_info);
     message.finish();
 }
 

@@ -147,8 +147,9 @@ impl<'h> Reader<'h> {
             return;
         }
         if !same_terms(known, &rate) {
-            let message =
-                format!("expected the same terms as on line {first_line}, which is the same rate");
+            let message = format!(
+                "expected the same terms as on line {first_line}, found others for the same rate"
+            );
             self.problems.add(line, None, message);
         }
         let Some(step) = step else { return };
@@ -169,7 +170,7 @@ impl<'h> Reader<'h> {
                 own.steps.sort_unstable_by_key(|step| step.from);
             }
             if rate.price.steps.is_empty() && !rate.price.bands.is_empty() {
-                let message = "expected a row for the standard band too".into();
+                let message = "expected a row for the standard band too, found none".into();
                 self.problems.add(*line, Some(Column::Band.name()), message);
                 continue;
             }

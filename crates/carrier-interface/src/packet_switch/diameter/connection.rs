@@ -1,0 +1,514 @@
+//! One connection: bytes in, commands out, answers back in whatever order they become durable.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use diameter_protocol::check::{Strictness, check};
+use diameter_protocol::code;
+use diameter_protocol::credit_control::{
+    CreditControlRequest, PushHead, write_abort_session, write_answer, write_re_auth,
+};
+use diameter_protocol::message::{DecodeError, Header, Message};
+use diameter_protocol::peer::{Capabilities, DisconnectCause, Millis, Peer, Received};
+use diameter_protocol::writer::{FailedAvp, error_answer, padded_avps, proxy_info};
+use diameter_protocol::{Framer, ResultCode};
+use tandem_domain::charging::Declined;
+use tandem_domain::command::{Command, Response};
+use tandem_domain::directive::{Directive, DirectiveId, DirectiveOutcome, Order};
+use tandem_domain::identifier::PeerId;
+use tandem_domain::party::Standing;
+use tandem_platform::{ReplySink, Unavailable};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::from_domain::{self, result_code};
+use super::server::Common;
+use super::to_domain::{self, Shape};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Clear,
+    Tls,
+}
+
+type Replies = Vec<(u64, Result<Response, Unavailable>)>;
+
+/// Hands the platform's answers to the connection's task.
+struct Inbox(mpsc::UnboundedSender<Replies>);
+
+impl ReplySink for Inbox {
+    fn deliver(&self, replies: Replies) {
+        // Bounded by the requests that may be under way; a connection that is gone needs none.
+        let _ = self.0.send(replies);
+    }
+}
+
+/// A request that waits for its answer.
+struct Pending {
+    header: Header,
+    session_id: Box<[u8]>,
+    proxy_info: Vec<u8>,
+    /// Shown when rating fails, which has to name what it failed on.
+    service_context: Vec<u8>,
+    shape: Shape,
+}
+
+/// A push that waits for its answer.
+struct Pushed {
+    directive: Directive,
+    deadline: Millis,
+    tries: u32,
+}
+
+/// Requests of one connection under way at once; more are answered 3004.
+const PENDING_MAX: usize = 16_384;
+const READ_SIZE: usize = 64 << 10;
+const PUSH_TIMEOUT_MILLIS: u64 = 10_000;
+const PUSH_TRIES_MAX: u32 = 3;
+/// Hosts behind an agent whose Origin-State-Id is remembered.
+const HOSTS_MAX: usize = 4096;
+
+pub(super) struct Connection {
+    common: Arc<Common>,
+    transport: Transport,
+    started: Instant,
+    machine: Peer,
+    peer: Option<PeerId>,
+    peer_host: String,
+    is_agent: bool,
+    id: u64,
+    framer: Framer,
+    received: Vec<u8>,
+    out: Vec<u8>,
+    commands: Vec<(u64, Command)>,
+    pending: HashMap<u64, Pending>,
+    next_number: u64,
+    pushed: HashMap<u32, Pushed>,
+    origin_states: HashMap<Box<str>, u32>,
+    inbox: Arc<Inbox>,
+    replies: mpsc::UnboundedReceiver<Replies>,
+    orders: Option<mpsc::Receiver<Directive>>,
+}
+
+impl Connection {
+    pub fn new(common: Arc<Common>, address: SocketAddr, transport: Transport) -> Connection {
+        let (sender, replies) = mpsc::unbounded_channel();
+        let id = common.next_connection.fetch_add(1, Ordering::Relaxed);
+        // Spread out, so that identifiers of successive connections and starts do not meet soon.
+        let first_identifier =
+            (common.platform.now().millis() as u32).wrapping_mul(0x9e37_79b9) ^ (id as u32) << 20;
+        let node = common.local_node(address);
+        let machine = Peer::responder(node, common.options.timing, first_identifier, Millis(0));
+        Connection {
+            framer: Framer::new(common.options.message_length_max),
+            common,
+            transport,
+            started: Instant::now(),
+            machine,
+            peer: None,
+            peer_host: String::new(),
+            is_agent: false,
+            id,
+            received: Vec::with_capacity(READ_SIZE),
+            out: Vec::with_capacity(READ_SIZE),
+            commands: Vec::new(),
+            pending: HashMap::new(),
+            next_number: 0,
+            pushed: HashMap::new(),
+            origin_states: HashMap::new(),
+            inbox: Arc::new(Inbox(sender)),
+            replies,
+            orders: None,
+        }
+    }
+
+    fn now(&self) -> Millis {
+        Millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Until either side closes.
+    pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut self, mut stream: S) -> io::Result<()> {
+        let result = self.exchange(&mut stream).await;
+        if let Some(peer) = self.peer {
+            self.common.pushes.disconnect(peer, self.id);
+            tracing::info!(peer = %self.peer_host, "Diameter peer disconnected");
+        }
+        result
+    }
+
+    async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+    ) -> io::Result<()> {
+        let mut stopping = self.common.stopping.clone();
+        let mut said_goodbye = false;
+        loop {
+            if !self.out.is_empty() {
+                stream.write_all(&self.out).await?;
+                self.out.clear();
+            }
+            let wake = self.started + std::time::Duration::from_millis(self.next_timeout().0);
+            let go_on = tokio::select! {
+                read = stream.read_buf(&mut self.received) => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    self.take_bytes()
+                }
+                Some(replies) = self.replies.recv() => {
+                    self.answer(replies);
+                    while let Ok(more) = self.replies.try_recv() {
+                        self.answer(more);
+                    }
+                    true
+                }
+                Some(directive) = next_order(&mut self.orders) => {
+                    self.push(directive, 1);
+                    true
+                }
+                () = tokio::time::sleep_until(wake.into()) => self.on_timeout(),
+                _ = stopping.changed(), if !said_goodbye => {
+                    said_goodbye = true;
+                    let now = self.now();
+                    self.machine.disconnect(now, DisconnectCause::Rebooting, &mut self.out);
+                    true
+                }
+            };
+            if !go_on {
+                // What was said last still goes out.
+                let _ = stream.write_all(&self.out).await;
+                return stream.shutdown().await;
+            }
+        }
+    }
+
+    fn next_timeout(&self) -> Millis {
+        let pushes = self.pushed.values().map(|pushed| pushed.deadline);
+        pushes
+            .min()
+            .map_or(self.machine.next_timeout(), |push| push.min(self.machine.next_timeout()))
+    }
+
+    /// Serves all whole messages; false when the connection has to be closed.
+    fn take_bytes(&mut self) -> bool {
+        let received = std::mem::take(&mut self.received);
+        let mut at = 0;
+        let mut go_on = true;
+        while go_on {
+            let rest = received.get(at..).unwrap_or_default();
+            match self.framer.front(rest) {
+                Ok(Some(length)) => {
+                    go_on = self.take_message(rest.get(..length).unwrap_or_default());
+                    at += length;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%error, peer = %self.peer_host, "the Diameter stream is out of step");
+                    go_on = false;
+                }
+            }
+        }
+        self.received = received;
+        self.received.drain(..at.min(self.received.len()));
+        self.submit();
+        go_on
+    }
+
+    fn take_message(&mut self, bytes: &[u8]) -> bool {
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(DecodeError::Truncated) => return false,
+            Err(DecodeError::Invalid { header, result, avp }) => {
+                // Before the introduction, and to answers, there is nothing to say.
+                if self.peer.is_none() {
+                    return false;
+                }
+                if header.is_request() {
+                    let failed = avp.map(FailedAvp::Malformed);
+                    let identity = self.machine.local().identity();
+                    error_answer(
+                        &mut self.out,
+                        &header,
+                        None,
+                        identity,
+                        result,
+                        failed.as_ref(),
+                        None,
+                    );
+                }
+                return true;
+            }
+        };
+        let now = self.now();
+        match self.machine.handle(now, &message, &mut self.out) {
+            Received::Handled | Received::Left(_) => true,
+            Received::Introduced(capabilities) => self.introduce(&capabilities, now),
+            Received::Request => {
+                self.request(&message);
+                true
+            }
+            Received::Answer => {
+                self.push_answered(&message);
+                true
+            }
+            Received::Opened(_) => true,
+            Received::Close(reason) => {
+                tracing::info!(?reason, peer = %self.peer_host, "Diameter connection closes");
+                false
+            }
+        }
+    }
+
+    /// The peer table decides who may talk to us, and for whom.
+    fn introduce(&mut self, capabilities: &Capabilities, now: Millis) -> bool {
+        let registry = self.common.platform.registry();
+        let known = registry
+            .peer_by_host(&capabilities.host)
+            .filter(|peer| peer.standing == Standing::Active);
+        let Some(peer) = known else {
+            tracing::warn!(host = %capabilities.host, "an unknown Diameter peer is refused");
+            self.machine.reject(ResultCode::UNKNOWN_PEER, &mut self.out);
+            return false;
+        };
+        let realm_known = peer.realms.is_empty()
+            || peer.realms.iter().any(|realm| **realm == *capabilities.realm);
+        if !realm_known {
+            self.machine.reject(ResultCode::UNKNOWN_PEER, &mut self.out);
+            return false;
+        }
+        if peer.requires_tls && self.transport != Transport::Tls {
+            self.machine.reject(ResultCode::NO_COMMON_SECURITY, &mut self.out);
+            return false;
+        }
+        self.machine.accept(now, &mut self.out);
+        self.peer = Some(peer.id);
+        self.peer_host = capabilities.host.clone();
+        self.is_agent = peer.is_agent || capabilities.is_relay;
+        self.orders = Some(self.common.pushes.connect(peer.id, self.id));
+        if let Some(state) = capabilities.origin_state_id {
+            self.note_origin_state(&capabilities.host, state);
+        }
+        self.fetch_pending_orders(peer.id);
+        tracing::info!(peer = %self.peer_host, "Diameter peer connected");
+        true
+    }
+
+    /// What could not be said while the peer was away is said now.
+    fn fetch_pending_orders(&self, peer: PeerId) {
+        let (platform, pushes) = (self.common.platform.clone(), self.common.pushes.clone());
+        tokio::spawn(async move {
+            let pending = platform.read(move |state, _| {
+                let own = state.outbox.values().filter(|directive| directive.peer == peer);
+                own.cloned().collect::<Vec<_>>()
+            });
+            for directive in pending.await.unwrap_or_default() {
+                tandem_platform::DirectiveSink::issue(pushes.as_ref(), &directive);
+            }
+        });
+    }
+
+    fn note_origin_state(&mut self, host: &str, value: u32) {
+        let Some(peer) = self.peer else { return };
+        if self.origin_states.get(host).is_some_and(|known| *known >= value) {
+            return;
+        }
+        if self.origin_states.len() < HOSTS_MAX || self.origin_states.contains_key(host) {
+            self.origin_states.insert(host.into(), value);
+        }
+        self.enqueue(Command::PeerState(peer, host.into(), value));
+    }
+
+    fn enqueue(&mut self, command: Command) -> u64 {
+        self.next_number += 1;
+        self.commands.push((self.next_number, command));
+        self.next_number
+    }
+
+    fn refuse(
+        &mut self,
+        message: &Message<'_>,
+        result: ResultCode,
+        failed: Option<&FailedAvp<'_>>,
+    ) {
+        let identity = self.machine.local().identity();
+        error_answer(&mut self.out, &message.header, Some(message), identity, result, failed, None);
+    }
+
+    fn request(&mut self, message: &Message<'_>) {
+        let Some(peer) = self.peer else { return };
+        if message.header.application != code::APPLICATION_CREDIT_CONTROL {
+            return self.refuse(message, ResultCode::APPLICATION_UNSUPPORTED, None);
+        }
+        if message.header.command != code::COMMAND_CREDIT_CONTROL {
+            return self.refuse(message, ResultCode::COMMAND_UNSUPPORTED, None);
+        }
+        if let Err((result, failed)) = check(message, Strictness::Lenient) {
+            return self.refuse(message, result, Some(&failed));
+        }
+        let request = match CreditControlRequest::read(message) {
+            Ok(request) => request,
+            Err(fault) => return self.refuse(message, fault.result, Some(&fault.avp)),
+        };
+        if let Err(result) = self.may_ask(&request, peer) {
+            return self.refuse(message, result, None);
+        }
+        if self.pending.len() >= PENDING_MAX {
+            return self.refuse(message, ResultCode::TOO_BUSY, None);
+        }
+        let (command, shape) = match to_domain::command(&request, peer) {
+            Ok(translated) => translated,
+            Err(fault) => return self.refuse(message, fault.result, Some(&fault.avp)),
+        };
+        if let Some(state) = request.origin_state_id {
+            self.note_origin_state(&request.origin_host.to_ascii_lowercase(), state);
+        }
+        let number = self.enqueue(command);
+        self.pending.insert(
+            number,
+            Pending {
+                header: message.header,
+                session_id: request.session_id.into(),
+                proxy_info: proxy_info(message),
+                service_context: padded_avps(message, code::SERVICE_CONTEXT_ID),
+                shape,
+            },
+        );
+    }
+
+    /// Is the request for us, and may this peer make it?
+    fn may_ask(&self, request: &CreditControlRequest<'_>, peer: PeerId) -> Result<(), ResultCode> {
+        let options = &self.common.options;
+        if request
+            .destination_realm
+            .is_some_and(|realm| !realm.eq_ignore_ascii_case(&options.realm))
+        {
+            return Err(ResultCode::REALM_NOT_SERVED);
+        }
+        if request.destination_host.is_some_and(|host| !host.eq_ignore_ascii_case(&options.host)) {
+            return Err(ResultCode::UNABLE_TO_DELIVER);
+        }
+        if !self.is_agent && !request.origin_host.eq_ignore_ascii_case(&self.peer_host) {
+            return Err(ResultCode::AUTHORIZATION_REJECTED);
+        }
+        let registry = self.common.platform.registry();
+        let peer = registry.peer(peer).filter(|peer| peer.standing == Standing::Active);
+        let peer = peer.ok_or(ResultCode::AUTHORIZATION_REJECTED)?;
+        let realms = &peer.realms;
+        let allowed = realms.is_empty()
+            || realms.iter().any(|realm| realm.eq_ignore_ascii_case(request.origin_realm));
+        if allowed { Ok(()) } else { Err(ResultCode::AUTHORIZATION_REJECTED) }
+    }
+
+    /// Gives the platform all that was read at once. When it takes nothing more, the answer is 3004, at once.
+    fn submit(&mut self) {
+        if self.commands.is_empty() {
+            return;
+        }
+        let commands = std::mem::take(&mut self.commands);
+        let numbers: Vec<u64> = commands.iter().map(|(number, _)| *number).collect();
+        if let Err(unavailable) = self.common.platform.submit_many(commands, self.inbox.clone()) {
+            self.answer(numbers.into_iter().map(|number| (number, Err(unavailable))).collect());
+        }
+    }
+
+    fn answer(&mut self, replies: Replies) {
+        for (number, response) in replies {
+            let Some(pending) = self.pending.remove(&number) else { continue };
+            let declined =
+                |declined: Declined| (result_code(declined), from_domain::refusal(pending.shape));
+            let (result, mut answer) = match &response {
+                Ok(Response::Session(Ok(answer))) => from_domain::session(pending.shape, answer),
+                Ok(Response::Event(Ok(answer))) => from_domain::event(pending.shape, answer),
+                Ok(Response::Session(Err(reason)) | Response::Event(Err(reason))) => {
+                    declined(*reason)
+                }
+                Ok(Response::Administered(_) | Response::Done) | Err(_) => {
+                    (ResultCode::TOO_BUSY, from_domain::refusal(pending.shape))
+                }
+            };
+            if result == ResultCode::RATING_FAILED {
+                answer.failed = Some(pending.service_context);
+            }
+            let identity = self.machine.local().identity();
+            write_answer(
+                &mut self.out,
+                &pending.header,
+                &pending.proxy_info,
+                &pending.session_id,
+                identity,
+                result,
+                &answer,
+            );
+        }
+    }
+
+    fn push(&mut self, directive: Directive, tries: u32) {
+        let (hop_by_hop, end_to_end) = self.machine.identifiers();
+        let head = PushHead {
+            session_id: &directive.key,
+            origin: self.machine.local().identity(),
+            destination_host: &directive.host,
+            destination_realm: &directive.realm,
+            hop_by_hop,
+            end_to_end,
+        };
+        match directive.order {
+            Order::Reauthorise(group) => {
+                let rating_group = group.and_then(|group| group.rating_group);
+                let service_identifier = group.and_then(|group| group.service_identifier);
+                write_re_auth(&mut self.out, &head, rating_group, service_identifier);
+            }
+            Order::Abort => write_abort_session(&mut self.out, &head),
+        }
+        let deadline = self.now().plus(PUSH_TIMEOUT_MILLIS);
+        self.pushed.insert(hop_by_hop, Pushed { directive, deadline, tries });
+    }
+
+    fn push_answered(&mut self, message: &Message<'_>) {
+        let Some(pushed) = self.pushed.remove(&message.header.hop_by_hop) else { return };
+        let result = message.avp(code::RESULT_CODE).and_then(|avp| avp.u32().ok()).map(ResultCode);
+        let outcome = match result {
+            Some(result) if result.is_success() => DirectiveOutcome::Accepted,
+            Some(ResultCode::UNKNOWN_SESSION_ID) => DirectiveOutcome::UnknownSession,
+            _ => DirectiveOutcome::Failed,
+        };
+        self.directive_done(pushed.directive.id, outcome);
+    }
+
+    fn directive_done(&mut self, id: DirectiveId, outcome: DirectiveOutcome) {
+        self.enqueue(Command::DirectiveDone(id, outcome));
+        self.submit();
+    }
+
+    fn on_timeout(&mut self) -> bool {
+        let now = self.now();
+        let late: Vec<u32> = self
+            .pushed
+            .iter()
+            .filter(|(_, pushed)| pushed.deadline <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            if let Some(pushed) = self.pushed.remove(&id) {
+                if pushed.tries < PUSH_TRIES_MAX {
+                    self.push(pushed.directive, pushed.tries + 1);
+                } else {
+                    self.directive_done(pushed.directive.id, DirectiveOutcome::Failed);
+                }
+            }
+        }
+        !matches!(self.machine.on_timeout(now, &mut self.out), Received::Close(_))
+    }
+}
+
+/// The next order, or never when the peer is not introduced yet.
+async fn next_order(orders: &mut Option<mpsc::Receiver<Directive>>) -> Option<Directive> {
+    match orders {
+        Some(orders) => orders.recv().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,3 @@
+//! Packet switches: gateways and call servers that ask before they let units through.
+
+pub mod diameter;

@@ -1,0 +1,64 @@
+//! The usage record (CDR): what was used, and what every party owes for it, explained to the last digit.
+
+use minicbor::{Decode, Encode};
+
+use crate::charging::{EndCause, Group, Session, Wholesale};
+use crate::ledger::{Entry, Posting};
+use crate::money::{Amount, Money};
+use crate::time::Timestamp;
+
+/// A session that is over. Its rating groups name price lists, versions, rates, bands, buckets and exact sums.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct UsageRecord {
+    /// As it was at its end.
+    #[n(0)]
+    pub session: Session,
+    #[n(1)]
+    pub closed_at: Timestamp,
+    #[n(2)]
+    pub cause: EndCause,
+}
+
+impl UsageRecord {
+    pub fn of(mut session: Session, closed_at: Timestamp, cause: EndCause) -> UsageRecord {
+        session.answers.clear();
+        UsageRecord { session, closed_at, cause }
+    }
+
+    /// All money that the session moved, on every leg.
+    pub fn postings(&self) -> Vec<Posting> {
+        postings(&self.session)
+    }
+
+    pub fn retail_net(&self) -> Amount {
+        sum(&self.session, Group::retail_net)
+    }
+
+    pub fn retail_gross(&self) -> Amount {
+        sum(&self.session, Group::retail_gross)
+    }
+
+    pub fn wholesale(&self) -> Option<Money> {
+        let first = self.session.groups.iter().find_map(|group| group.wholesale.as_ref())?;
+        let of = |group: &Group| group.wholesale.as_ref().map_or(Amount::ZERO, Wholesale::net);
+        Some(Money::new(sum(&self.session, of), first.currency()))
+    }
+
+    pub fn cost(&self) -> Option<Money> {
+        let first = self.session.groups.iter().find_map(|group| group.cost.as_ref())?;
+        let of = |group: &Group| group.cost.as_ref().map_or(Amount::ZERO, |leg| leg.meter.net);
+        Some(Money::new(sum(&self.session, of), first.currency))
+    }
+}
+
+/// What a session has moved since it began.
+pub fn postings(session: &Session) -> Vec<Posting> {
+    let mut entry = Entry::new();
+    let (vno, carrier) = (session.id.vno(), session.carrier);
+    session.groups.iter().for_each(|group| group.post_since(None, &mut entry, vno, carrier));
+    entry.into_postings()
+}
+
+fn sum(session: &Session, of: impl Fn(&Group) -> Amount) -> Amount {
+    session.groups.iter().fold(Amount::ZERO, |sum, group| sum.saturating_add(of(group)))
+}
