@@ -1,0 +1,172 @@
+//! The shape of VoltDB's charglt: many accounts, four reports with a new reservation for each top-up,
+//! every operation idempotent, durable and posted on all legs.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tandem_domain::access::Role;
+use tandem_domain::answered::RequestKey;
+use tandem_domain::charging::{
+    Context, GroupKey, GroupRequest, SessionRequest, SessionVerb, TariffChange, UnitCounts, UsedUnits,
+};
+use tandem_domain::command::{Administer, Administration, Command, Response};
+use tandem_domain::identifier::{AccountId, PeerId, SubscriberId, VnoId};
+use tandem_domain::money::{Amount, Currency, Money};
+use tandem_domain::service::{Direction, Service};
+use tandem_platform::{ReplySink, Unavailable};
+use tandem_simulators::random::Random;
+
+use super::{Bed, Figures, millis, process};
+use crate::world::{Batch, World, msisdn};
+
+const VNO: VnoId = VnoId::new(0);
+const BATCH: usize = 256;
+const BATCHES_UNDER_WAY: usize = 4;
+const SESSIONS_MAX: u64 = 200_000;
+
+/// Tells the driver that a batch is answered.
+struct Done(mpsc::Sender<usize>);
+
+impl ReplySink for Done {
+    fn deliver(&self, replies: Vec<(u64, Result<Response, Unavailable>)>) {
+        let good = replies.iter().filter(|(_, reply)| match reply {
+            Ok(Response::Session(result)) => result.is_ok(),
+            Ok(Response::Administered(result)) => result.is_ok(),
+            _ => false,
+        });
+        let _ = self.0.send(good.count());
+    }
+}
+
+pub fn report(number: u64, verb: SessionVerb, request_number: u32, used: Option<u64>) -> SessionRequest {
+    let octets = |octets| UnitCounts { octets: Some(octets), ..UnitCounts::default() };
+    SessionRequest {
+        verb,
+        key: format!("bench;{number}").into_bytes().into(),
+        number: request_number,
+        peer: PeerId::new(1),
+        origin_host: "pgw.wavecom.example".into(),
+        origin_realm: "wavecom.example".into(),
+        origin_state: None,
+        identities: smallvec::SmallVec::from_iter([msisdn(number)]),
+        context: Context {
+            service: Service::Data,
+            direction: Direction::Originating,
+            destination: None,
+            serving_network: None,
+            access_point: None,
+            is_emergency: false,
+        },
+        groups: smallvec::SmallVec::from_iter([GroupRequest {
+            key: GroupKey { rating_group: Some(10), service_identifier: None },
+            requested: Some(octets(1 << 20)),
+            used: used
+                .map(|used| UsedUnits { counts: octets(used), tariff_change: TariffChange::Indeterminate })
+                .into_iter()
+                .collect(),
+            is_final: false,
+        }]),
+    }
+}
+
+pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
+    let bed = Bed::new("charging", false)?;
+    let platform = &bed.platform;
+    let mut world = World::new(platform);
+    world.build_parties()?;
+    let money = |text: &str| Money::new(text.parse().expect("amount"), Currency::EUR);
+    world.administer(Administer::Deposit { vno: VNO, money: money("1000000000.00"), note: None })?;
+    let before = process::resident();
+    let started = Instant::now();
+    world.subscribers(VNO, 0..subscribers, &[], Amount::ZERO, |_| {})?;
+    world.top_up(VNO, 1..=u32::try_from(subscribers)?, money("1000.00"))?;
+    println!("{subscribers} accounts made and filled in {:.1} s", started.elapsed().as_secs_f64());
+    let sessions = subscribers.min(SESSIONS_MAX);
+    let batch = Arc::new(Batch::default());
+    for first in (0..sessions).step_by(4096) {
+        let all = first..(first + 4096).min(sessions);
+        let open = |number| (number, Command::Session(Box::new(report(number, SessionVerb::Open, 0, None))));
+        batch.run(platform, all.map(open).collect())?;
+    }
+    let resident = process::resident().saturating_sub(before);
+    let mut driver = Driver { random: Random::new(7), numbers: vec![0; sessions as usize], subscribers, top_ups: 0 };
+    let earlier = platform.metrics_snapshot();
+    let busy = process::processor_time();
+    let started = Instant::now();
+    let (sender, answered) = mpsc::channel();
+    let sink = Arc::new(Done(sender));
+    for _ in 0..BATCHES_UNDER_WAY {
+        platform.submit_many(driver.batch(), sink.clone())?;
+    }
+    let mut good = 0u64;
+    let mut under_way = BATCHES_UNDER_WAY;
+    while under_way > 0 {
+        good += answered.recv()? as u64;
+        under_way -= 1;
+        if started.elapsed() < Duration::from_secs(seconds) {
+            platform.submit_many(driver.batch(), sink.clone())?;
+            under_way += 1;
+        }
+    }
+    let elapsed = started.elapsed();
+    let busy = process::processor_time() - busy;
+    let now = platform.metrics_snapshot();
+    let latency = now.latency.since(&earlier.latency);
+    let operations = now.answered - earlier.answered;
+    let per_second = operations as f64 / elapsed.as_secs_f64();
+    let per_core = operations as f64 / busy.as_secs_f64();
+    let bytes = (now.bytes - earlier.bytes) / operations.max(1);
+    println!("{operations} operations in {:.1} s, {good} granted or done", elapsed.as_secs_f64());
+    println!("  {per_second:>12.0} operations/s");
+    println!("  {per_core:>12.0} operations/s per busy core ({:.1} s of processor time, driver included)", busy.as_secs_f64());
+    println!("  p50 {:?}, p99 {:?}, p99.9 {:?}", latency.quantile(500), latency.quantile(990), latency.quantile(999));
+    println!("  {bytes} octets journaled per operation; books not followed during the measurement");
+    let mut figures = Figures::new();
+    figures.insert("operations_per_second".into(), per_second.into());
+    figures.insert("operations_per_core_second".into(), per_core.into());
+    figures.insert("p50_ms".into(), millis(latency.quantile(500)));
+    figures.insert("p99_ms".into(), millis(latency.quantile(990)));
+    figures.insert("p999_ms".into(), millis(latency.quantile(999)));
+    figures.insert("journal_bytes_per_operation".into(), bytes.into());
+    figures.insert("resident_bytes_per_subscriber".into(), (resident / subscribers.max(1)).into());
+    figures.insert("subscribers".into(), subscribers.into());
+    Ok(figures)
+}
+
+struct Driver {
+    random: Random,
+    /// Request numbers of the sessions.
+    numbers: Vec<u32>,
+    subscribers: u64,
+    top_ups: u64,
+}
+
+impl Driver {
+    fn batch(&mut self) -> Vec<(u64, Command)> {
+        (0..BATCH as u64).map(|number| (number, self.operation())).collect()
+    }
+
+    fn operation(&mut self) -> Command {
+        if self.random.chance(20) {
+            self.top_ups += 1;
+            let number = u32::try_from(self.random.below(self.subscribers) + 1).unwrap_or(1);
+            let key = RequestKey::of_role(Role::Broker, &format!("top-up-{}", self.top_ups));
+            return Command::Administer(Box::new(Administration {
+                role: Role::Broker,
+                idempotency: Some((key, self.top_ups)),
+                order: Administer::TopUp {
+                    account: AccountId::new(SubscriberId::new(VNO, number), 1),
+                    money: Money::new(Amount::from_micros(5_000_000), Currency::EUR),
+                    expires: None,
+                    note: None,
+                },
+            }));
+        }
+        let session = self.random.below(self.numbers.len() as u64) as usize;
+        let used = self.random.between(100_000, 1 << 20);
+        self.numbers[session] += 1;
+        let number = self.numbers[session];
+        Command::Session(Box::new(report(session as u64, SessionVerb::Report, number, Some(used))))
+    }
+}

@@ -1,0 +1,90 @@
+//! `tandem bench`: figures, each seen in the run that prints it.
+
+mod charging;
+mod diameter;
+mod memory;
+mod process;
+mod rating;
+mod restart;
+
+use std::path::PathBuf;
+
+use tandem_platform::{Options, Platform};
+
+#[derive(clap::Args)]
+pub struct BenchArguments {
+    #[command(subcommand)]
+    what: Bench,
+}
+
+#[derive(clap::Subcommand)]
+enum Bench {
+    /// Report-and-reserve (80 %) and top-ups (20 %), durable, all legs posted, in process.
+    Charging(Shape),
+    /// The same through Diameter on loopback, beside a bare echo of the same messages.
+    Diameter(Shape),
+    /// Price one call from a deck of 200,000 prefixes.
+    Rating(Shape),
+    /// Resident memory of an idle subscriber with one line, one account and three buckets.
+    Memory(Shape),
+    /// From a stopped broker to its first answer.
+    Restart(Shape),
+}
+
+#[derive(clap::Args, Clone, Copy)]
+struct Shape {
+    /// How long to measure.
+    #[arg(long)]
+    seconds: Option<u64>,
+    #[arg(long)]
+    subscribers: Option<u64>,
+    /// One JSON object on the last line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
+    crate::log_to_stderr(tracing::Level::ERROR);
+    let (figures, json) = match arguments.what {
+        Bench::Charging(shape) => (charging::run(shape.seconds.unwrap_or(15), shape.subscribers.unwrap_or(1_000_000))?, shape.json),
+        Bench::Diameter(shape) => (diameter::run(shape.seconds.unwrap_or(10), shape.subscribers.unwrap_or(100_000))?, shape.json),
+        Bench::Rating(shape) => (rating::run(shape.seconds.unwrap_or(3))?, shape.json),
+        Bench::Memory(shape) => (memory::run(shape.subscribers.unwrap_or(1_000_000))?, shape.json),
+        Bench::Restart(shape) => (restart::run(shape.subscribers.unwrap_or(1_000_000))?, shape.json),
+    };
+    if json {
+        println!("{}", serde_json::Value::Object(figures));
+    }
+    Ok(())
+}
+
+type Figures = serde_json::Map<String, serde_json::Value>;
+
+/// A platform in a temporary directory, gone afterwards.
+struct Bed {
+    platform: Platform,
+    directory: PathBuf,
+}
+
+impl Bed {
+    fn new(name: &str, follow_books: bool) -> anyhow::Result<Bed> {
+        let directory = std::env::temp_dir().join(format!("tandem-bench-{name}-{}", std::process::id()));
+        let mut options = Options::new(&directory);
+        options.follow_books = follow_books;
+        options.queue_length_max = 1 << 20;
+        Ok(Bed { platform: tandem_platform::start(options)?, directory })
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.platform.stop();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Milliseconds with three digits.
+fn millis(duration: std::time::Duration) -> serde_json::Value {
+    let micros = duration.as_micros() as u64;
+    serde_json::Value::from(micros as f64 / 1000.0)
+}

@@ -1,0 +1,115 @@
+//! The configuration file: every key has a safe default, an unknown key is an error.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::Deserialize;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Configuration {
+    /// Holds the journal and the books.
+    pub data: PathBuf,
+    pub http: HttpConfiguration,
+    pub diameter: DiameterConfiguration,
+    /// error, warn, info, debug or trace.
+    pub log_level: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfiguration {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiameterConfiguration {
+    pub listen: SocketAddr,
+    /// Our Origin-Host.
+    pub host: String,
+    /// Our Origin-Realm.
+    pub realm: String,
+    /// Connections at once, at most.
+    pub connections_max: usize,
+    /// Octets of one message, at most.
+    pub message_length_max: usize,
+    pub tls: Option<TlsConfiguration>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfiguration {
+    pub listen: SocketAddr,
+    /// PEM files.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Default for Configuration {
+    fn default() -> Configuration {
+        Configuration {
+            data: "tandem-data".into(),
+            http: HttpConfiguration::default(),
+            diameter: DiameterConfiguration::default(),
+            log_level: "info".into(),
+        }
+    }
+}
+
+impl Default for HttpConfiguration {
+    fn default() -> HttpConfiguration {
+        HttpConfiguration { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+    }
+}
+
+impl Default for DiameterConfiguration {
+    fn default() -> DiameterConfiguration {
+        DiameterConfiguration {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3868)),
+            host: "ocs.tandem.example".into(),
+            realm: "tandem.example".into(),
+            connections_max: 1024,
+            message_length_max: 64 << 10,
+            tls: None,
+        }
+    }
+}
+
+impl Configuration {
+    pub fn read(path: Option<&Path>) -> anyhow::Result<Configuration> {
+        let Some(path) = path else {
+            return Ok(Configuration::default());
+        };
+        let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{}", path.display()))
+    }
+}
+
+impl TlsConfiguration {
+    pub fn server(&self) -> anyhow::Result<Arc<ServerConfig>> {
+        let certificates = CertificateDer::pem_file_iter(&self.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .with_context(|| format!("{}", self.certificate.display()))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).with_context(|| format!("{}", self.key.display()))?;
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key)?;
+        Ok(Arc::new(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_an_error_and_an_empty_file_is_the_default() {
+        assert!(toml::from_str::<Configuration>("listen = 1").is_err());
+        let empty: Configuration = toml::from_str("").expect("defaults");
+        assert_eq!(empty.diameter.listen.port(), 3868);
+    }
+}

@@ -1,0 +1,75 @@
+//! `tandem serve`: the product.
+
+use std::path::Path;
+
+use anyhow::Context;
+use tandem_carrier_interface::packet_switch::diameter::{self, DiameterOptions};
+use tandem_domain::access::Role;
+use tandem_domain::command::{Administer, Administration, Command};
+use tandem_http_api::{hash_key, new_key};
+use tandem_platform::{Options, Platform};
+
+use crate::configuration::Configuration;
+
+pub fn run(path: Option<&Path>) -> anyhow::Result<bool> {
+    let configuration = Configuration::read(path)?;
+    let level = configuration.log_level.parse().context("log_level: expected error, warn, info, debug or trace")?;
+    crate::log_to_stderr(level);
+    let platform = tandem_platform::start(Options::new(&configuration.data))
+        .with_context(|| format!("the data in {} cannot be used", configuration.data.display()))?;
+    let result = crate::runtime()?.block_on(serve(&configuration, platform.clone()));
+    platform.stop();
+    result.map(|()| true)
+}
+
+async fn serve(configuration: &Configuration, platform: Platform) -> anyhow::Result<()> {
+    if platform.registry().api_keys.is_empty() {
+        let key = first_key(&platform).await?;
+        println!("first admin key (shown once): {key}");
+    }
+    let mut options = DiameterOptions::new(configuration.diameter.listen);
+    options.host.clone_from(&configuration.diameter.host);
+    options.realm.clone_from(&configuration.diameter.realm);
+    options.connections_max = configuration.diameter.connections_max;
+    options.message_length_max = configuration.diameter.message_length_max;
+    if let Some(tls) = &configuration.diameter.tls {
+        options.tls = Some((tls.listen, tls.server()?));
+    }
+    let diameter = diameter::serve(platform.clone(), options).await.context("Diameter")?;
+    let router = tandem_vno_interface::router(platform.clone());
+    let http = tandem_http_api::serve(configuration.http.listen, router).await.context("HTTP")?;
+    println!("http      http://{}  (API reader: /docs)", http.address);
+    println!("diameter  {}", diameter.address);
+    if let Some(address) = diameter.tls_address {
+        println!("diameter  {address} (TLS)");
+    }
+    println!("ready");
+    until_told().await?;
+    println!("stopping");
+    diameter.stop().await;
+    http.stop().await;
+    Ok(())
+}
+
+/// Ctrl-C or SIGTERM.
+async fn until_told() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Issues a key of the broker's own.
+pub async fn first_key(platform: &Platform) -> anyhow::Result<String> {
+    let key = new_key();
+    let order = Administer::IssueApiKey {
+        hash: hash_key(&key),
+        role: Role::Broker,
+        name: "first admin key".into(),
+        read_only: false,
+    };
+    let administration = Administration { role: Role::Broker, idempotency: None, order };
+    platform.submit(Command::Administer(Box::new(administration))).await?;
+    Ok(key)
+}

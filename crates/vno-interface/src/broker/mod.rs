@@ -1,0 +1,35 @@
+//! The broker's own administration: parties, prices, keys, proof.
+
+mod api_keys;
+mod audit;
+mod carriers;
+mod content_providers;
+mod exchange_rates;
+mod price_lists;
+mod vnos;
+
+use tandem_platform::Platform;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub fn router() -> OpenApiRouter<Platform> {
+    OpenApiRouter::new()
+        .routes(routes!(vnos::create, vnos::list))
+        .routes(routes!(vnos::read, vnos::change))
+        .routes(routes!(vnos::deposit))
+        .routes(routes!(vnos::balance))
+        .routes(routes!(carriers::create, carriers::list))
+        .routes(routes!(carriers::change))
+        .routes(routes!(carriers::put_peer))
+        .routes(routes!(carriers::list_peers))
+        .routes(routes!(content_providers::create, content_providers::list))
+        .routes(routes!(api_keys::issue, api_keys::list))
+        .routes(routes!(api_keys::revoke))
+        .routes(routes!(price_lists::put_deck))
+        .routes(routes!(price_lists::put_wholesale))
+        .routes(routes!(price_lists::put_retail))
+        .routes(routes!(price_lists::list))
+        .routes(routes!(exchange_rates::put))
+        .routes(routes!(audit::run))
+        .layer(axum::extract::DefaultBodyLimit::max(price_lists::DECK_BYTES_MAX))
+}
