@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use diameter_protocol::credit_control::{CreditControlResult, RequestHead, write_push_answer, write_request};
+use diameter_protocol::credit_control::{
+    CreditControlResult, RequestHead, write_push_answer, write_request,
+};
 use diameter_protocol::message::Message;
 use diameter_protocol::peer::{LocalNode, Millis, Peer, Received, Timing};
 use diameter_protocol::{Framer, ResultCode, code};
@@ -57,7 +59,8 @@ impl Gateway {
         };
         let mut cer = Vec::new();
         let first_identifier = u32::from(stream.local_addr()?.port()) << 12;
-        let machine = Peer::initiator(node, Timing::default(), first_identifier, Millis(0), &mut cer);
+        let machine =
+            Peer::initiator(node, Timing::default(), first_identifier, Millis(0), &mut cer);
         let (mut read, write) = stream.into_split();
         let (out, outgoing) = mpsc::unbounded_channel();
         let machine = Arc::new(Mutex::new(machine));
@@ -82,7 +85,8 @@ impl Gateway {
     /// Sends a request, identifiers filled in, and waits for its answer.
     pub async fn ask(&self, head: &RequestHead<'_>) -> io::Result<CreditControlResult> {
         let (answer, answered) = oneshot::channel();
-        let (hop_by_hop, end_to_end) = self.machine.lock().unwrap_or_else(PoisonError::into_inner).identifiers();
+        let (hop_by_hop, end_to_end) =
+            self.machine.lock().unwrap_or_else(PoisonError::into_inner).identifiers();
         let mut bytes = Vec::with_capacity(512);
         write_request(&mut bytes, &RequestHead { hop_by_hop, end_to_end, ..*head });
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(hop_by_hop, answer);
@@ -116,9 +120,14 @@ async fn introduce(read: &mut OwnedReadHalf, machine: &Mutex<Peer>) -> io::Resul
         }
         let Some(length) = framer.front(&buffer).map_err(io::Error::other)? else { continue };
         let rest = buffer.split_off(length);
-        let message = Message::decode(&buffer).map_err(|_| io::Error::other("the CEA cannot be read"))?;
+        let message =
+            Message::decode(&buffer).map_err(|_| io::Error::other("the CEA cannot be read"))?;
         let mut out = Vec::new();
-        let received = machine.lock().unwrap_or_else(PoisonError::into_inner).handle(Millis(0), &message, &mut out);
+        let received = machine.lock().unwrap_or_else(PoisonError::into_inner).handle(
+            Millis(0),
+            &message,
+            &mut out,
+        );
         return match received {
             Received::Opened(_) => Ok(rest),
             other => Err(io::Error::other(format!("the server refuses the connection: {other:?}"))),
@@ -126,7 +135,12 @@ async fn introduce(read: &mut OwnedReadHalf, machine: &Mutex<Peer>) -> io::Resul
     }
 }
 
-async fn receive(mut read: OwnedReadHalf, mut buffer: Vec<u8>, gateway: Gateway, pushes: mpsc::UnboundedSender<Push>) {
+async fn receive(
+    mut read: OwnedReadHalf,
+    mut buffer: Vec<u8>,
+    gateway: Gateway,
+    pushes: mpsc::UnboundedSender<Push>,
+) {
     let framer = Framer::default();
     loop {
         let mut at = 0;
@@ -149,18 +163,32 @@ async fn receive(mut read: OwnedReadHalf, mut buffer: Vec<u8>, gateway: Gateway,
 impl Gateway {
     fn take(&self, message: &Message<'_>, pushes: &mpsc::UnboundedSender<Push>) {
         let mut out = Vec::new();
-        let received = self.machine.lock().unwrap_or_else(PoisonError::into_inner).handle(Millis(0), message, &mut out);
+        let received = self.machine.lock().unwrap_or_else(PoisonError::into_inner).handle(
+            Millis(0),
+            message,
+            &mut out,
+        );
         match received {
             Received::Answer => {
-                let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&message.header.hop_by_hop);
-                if let (Some(waiting), Some(result)) = (waiting, CreditControlResult::read(message)) {
+                let waiting = self
+                    .waiting
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&message.header.hop_by_hop);
+                if let (Some(waiting), Some(result)) = (waiting, CreditControlResult::read(message))
+                {
                     let _ = waiting.send(result);
                 }
             }
             Received::Request => {
-                let session = message.avp(code::SESSION_ID).and_then(|avp| avp.text().ok()).unwrap_or_default();
+                let session = message
+                    .avp(code::SESSION_ID)
+                    .and_then(|avp| avp.text().ok())
+                    .unwrap_or_default();
                 let (push, result) = match message.header.command {
-                    code::COMMAND_RE_AUTH => (Push::ReAuth(session.into()), ResultCode::LIMITED_SUCCESS),
+                    code::COMMAND_RE_AUTH => {
+                        (Push::ReAuth(session.into()), ResultCode::LIMITED_SUCCESS)
+                    }
                     _ => (Push::Abort(session.into()), ResultCode::SUCCESS),
                 };
                 let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);

@@ -49,7 +49,13 @@ pub struct Counts {
 }
 
 /// Ends when `stop` is set.
-pub async fn run(gateway: Gateway, pushes: mpsc::UnboundedReceiver<Push>, plan: Plan, counts: Arc<Counts>, stop: Arc<AtomicBool>) {
+pub async fn run(
+    gateway: Gateway,
+    pushes: mpsc::UnboundedReceiver<Push>,
+    plan: Plan,
+    counts: Arc<Counts>,
+    stop: Arc<AtomicBool>,
+) {
     let aborted = Arc::new(Mutex::new(HashSet::new()));
     tokio::spawn(note_pushes(pushes, aborted.clone()));
     let plan = Arc::new(plan);
@@ -72,7 +78,10 @@ pub async fn run(gateway: Gateway, pushes: mpsc::UnboundedReceiver<Push>, plan: 
     }
 }
 
-async fn note_pushes(mut pushes: mpsc::UnboundedReceiver<Push>, aborted: Arc<Mutex<HashSet<String>>>) {
+async fn note_pushes(
+    mut pushes: mpsc::UnboundedReceiver<Push>,
+    aborted: Arc<Mutex<HashSet<String>>>,
+) {
     while let Some(push) = pushes.recv().await {
         if let Push::Abort(session) = push {
             aborted.lock().unwrap_or_else(PoisonError::into_inner).insert(session);
@@ -97,7 +106,12 @@ impl User {
     async fn live(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
             self.sessions += 1;
-            let session = format!("{};{};{}", self.gateway.host(), self.index, self.sessions ^ self.plan.seed << 20);
+            let session = format!(
+                "{};{};{}",
+                self.gateway.host(),
+                self.index,
+                self.sessions ^ self.plan.seed << 20
+            );
             let who = self.random.below(self.plan.users.len() as u64) as usize;
             let user = self.plan.users.get(who).cloned().unwrap_or_default();
             match self.plan.habit {
@@ -126,7 +140,10 @@ impl User {
                 output_octets: Some(amount - amount / 5),
                 ..Units::default()
             },
-            _ => Units { seconds: Some(u32::try_from(amount).unwrap_or(u32::MAX)), ..Units::default() },
+            _ => Units {
+                seconds: Some(u32::try_from(amount).unwrap_or(u32::MAX)),
+                ..Units::default()
+            },
         }
     }
 
@@ -150,7 +167,9 @@ impl User {
                 reporting_reason: used.map(|_| if closing { 2 } else { 0 }),
                 ..RequestGroup::default()
             };
-            let answer = self.ask(session, user, destination.as_deref(), request_type, number as u32, &[group]).await;
+            let answer = self
+                .ask(session, user, destination.as_deref(), request_type, number as u32, &[group])
+                .await;
             let Some(answer) = answer.filter(|_| !closing) else { return };
             let granted = answer.groups.first().and_then(|group| group.granted);
             let amount = granted.and_then(|units| units.octets().or(units.seconds.map(u64::from)));
@@ -186,7 +205,10 @@ impl User {
             requested_action: Some(RequestedAction::DirectDebiting),
             requested: Some(units),
             service_identifier: (!is_message).then_some(9001),
-            recipient: destination.as_deref().filter(|_| is_message).map(|number| number.trim_start_matches("tel:+")),
+            recipient: destination
+                .as_deref()
+                .filter(|_| is_message)
+                .map(|number| number.trim_start_matches("tel:+")),
             ..self.head(session, RequestType::Event, 0, &ids, &[])
         };
         let answer = self.gateway.ask(&head).await.ok();
@@ -257,8 +279,13 @@ impl User {
         match answer {
             None => self.counts.failed.fetch_add(1, Ordering::Relaxed),
             Some(answer) => {
-                let inside = answer.groups.iter().any(|group| group.result.is_some_and(|result| result >= 3000));
-                self.counts.refused.fetch_add(u64::from(answer.result >= 3000 || inside), Ordering::Relaxed)
+                let inside = answer
+                    .groups
+                    .iter()
+                    .any(|group| group.result.is_some_and(|result| result >= 3000));
+                self.counts
+                    .refused
+                    .fetch_add(u64::from(answer.result >= 3000 || inside), Ordering::Relaxed)
             }
         };
     }

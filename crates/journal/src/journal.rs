@@ -395,6 +395,11 @@ fn scan(segment: &Segment, is_last: bool) -> Result<(u64, u64), OpenError> {
 fn whole_frame_after(bytes: &[u8], from: usize, segment: u64, last: u64) -> Option<&'static str> {
     let mut offset = from + 8;
     while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
+        // What was never written is zeros, block after block.
+        if rest.starts_with(&ZEROS) {
+            offset += ZEROS.len();
+            continue;
+        }
         let found: Option<Frame> = frame::open(rest, segment);
         if found.is_some_and(|frame| frame.first > last) {
             return Some("a batch in the middle is damaged");
@@ -403,3 +408,5 @@ fn whole_frame_after(bytes: &[u8], from: usize, segment: u64, last: u64) -> Opti
     }
     None
 }
+
+const ZEROS: [u8; 4096] = [0; 4096];

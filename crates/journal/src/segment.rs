@@ -46,6 +46,8 @@ pub(crate) fn preallocate(path: &Path, size: u64) -> io::Result<()> {
     while length < size {
         let part = usize::try_from(size - length).map_or(ZEROS, |left| left.min(ZEROS));
         file.write_all(&zeros[..part])?;
+        // Piece by piece: the batches that sync meanwhile must not wait for all of it.
+        file.sync_data()?;
         length += part as u64;
     }
     file.sync_all()

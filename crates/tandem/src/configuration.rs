@@ -96,8 +96,10 @@ impl TlsConfiguration {
         let certificates = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .with_context(|| format!("{}", self.certificate.display()))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).with_context(|| format!("{}", self.key.display()))?;
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key)?;
+        let key = PrivateKeyDer::from_pem_file(&self.key)
+            .with_context(|| format!("{}", self.key.display()))?;
+        let config =
+            ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key)?;
         Ok(Arc::new(config))
     }
 }

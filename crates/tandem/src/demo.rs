@@ -83,7 +83,13 @@ fn build(platform: &Platform, subscribers: u32) -> anyhow::Result<()> {
         let tenth = u64::from(subscribers / 10);
         let credit: Amount = "50.00".parse()?;
         world.subscribers(vno, first..first + tenth, &[plan], credit, |_| {})?;
-        world.subscribers(vno, first + tenth..first + u64::from(subscribers), &[], Amount::ZERO, |_| {})?;
+        world.subscribers(
+            vno,
+            first + tenth..first + u64::from(subscribers),
+            &[],
+            Amount::ZERO,
+            |_| {},
+        )?;
         let money = |text: &str| text.parse().map(|amount| Money::new(amount, Currency::EUR));
         world.top_up(vno, subscribers / 10 + 1..=subscribers / 2, money("25.00")?)?;
         world.top_up(vno, subscribers / 2 + 1..=subscribers, money("3.00")?)?;
@@ -95,16 +101,26 @@ fn first_number(vno: usize) -> u64 {
     1 + vno as u64 * 10_000_000
 }
 
-async fn show(arguments: &DemoArguments, platform: &Platform, duration: Option<Duration>) -> anyhow::Result<()> {
+async fn show(
+    arguments: &DemoArguments,
+    platform: &Platform,
+    duration: Option<Duration>,
+) -> anyhow::Result<()> {
     let key = crate::serve::first_key(platform).await?;
-    let diameter = diameter::serve(platform.clone(), DiameterOptions::new(arguments.diameter)).await.context("Diameter")?;
+    let diameter = diameter::serve(platform.clone(), DiameterOptions::new(arguments.diameter))
+        .await
+        .context("Diameter")?;
     let router = tandem_vno_interface::router(platform.clone());
     let http = tandem_http_api::serve(arguments.http, router).await.context("HTTP")?;
     println!("http      http://{}   (API reader: /docs, key: {key})", http.address);
     println!("diameter  {}   (peers: see docs/demo-world.md)", diameter.address);
     let stop = Arc::new(AtomicBool::new(false));
     let counts = Arc::new(Counts::default());
-    let switches = if arguments.idle { Vec::new() } else { start_traffic(arguments, &diameter, &counts, &stop).await? };
+    let switches = if arguments.idle {
+        Vec::new()
+    } else {
+        start_traffic(arguments, &diameter, &counts, &stop).await?
+    };
     watch(platform, duration, arguments.idle).await?;
     stop.store(true, Ordering::Relaxed);
     for switch in switches {
@@ -122,7 +138,10 @@ async fn start_traffic(
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
     let users: Vec<String> = (0..VNOS.len())
-        .flat_map(|vno| (0..u64::from(arguments.subscribers)).map(move |number| number_of(first_number(vno) + number)))
+        .flat_map(|vno| {
+            (0..u64::from(arguments.subscribers))
+                .map(move |number| number_of(first_number(vno) + number))
+        })
         .collect();
     let habits: [(usize, &[Habit]); 5] = [
         (0, &[Habit::Voice]),
@@ -146,9 +165,18 @@ async fn start_traffic(
                 serving_network: Some("26201".into()),
                 parallel: if quiet { arguments.parallel / 4 + 1 } else { arguments.parallel },
                 pause: Duration::from_millis(if quiet { 100 } else { 40 }),
-                seed: arguments.seed.wrapping_mul(31).wrapping_add(switches.len() as u64 * 1_000_003),
+                seed: arguments
+                    .seed
+                    .wrapping_mul(31)
+                    .wrapping_add(switches.len() as u64 * 1_000_003),
             };
-            switches.push(tokio::spawn(traffic::run(gateway, pushes, plan, counts.clone(), stop.clone())));
+            switches.push(tokio::spawn(traffic::run(
+                gateway,
+                pushes,
+                plan,
+                counts.clone(),
+                stop.clone(),
+            )));
         }
     }
     Ok(switches)
@@ -157,7 +185,11 @@ async fn start_traffic(
 const FRAME: Duration = Duration::from_millis(500);
 
 /// Redraws until the time is up or Ctrl-C; without a terminal a line now and then.
-async fn watch(platform: &Platform, duration: Option<Duration>, is_idle: bool) -> anyhow::Result<()> {
+async fn watch(
+    platform: &Platform,
+    duration: Option<Duration>,
+    is_idle: bool,
+) -> anyhow::Result<()> {
     let started = Instant::now();
     let is_terminal = std::io::stdout().is_terminal();
     let mut before = platform.metrics_snapshot();
@@ -177,7 +209,11 @@ async fn watch(platform: &Platform, duration: Option<Duration>, is_idle: bool) -
             (before, drawn) = (now, Instant::now());
         } else if drawn.elapsed() >= Duration::from_secs(5) {
             let rate = (now.answered - before.answered) / drawn.elapsed().as_secs().max(1);
-            println!("{:>4} s  {rate:>6} operations/s  {:>6} open sessions", started.elapsed().as_secs(), earnings.sessions);
+            println!(
+                "{:>4} s  {rate:>6} operations/s  {:>6} open sessions",
+                started.elapsed().as_secs(),
+                earnings.sessions
+            );
             (before, drawn) = (now, Instant::now());
         }
         if duration.is_some_and(|duration| started.elapsed() >= duration) {
@@ -192,7 +228,12 @@ async fn summary(platform: &Platform, counts: &Counts) -> anyhow::Result<()> {
     print!("{}", screen::table(&earnings));
     let of = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
     println!();
-    println!("  {} requests over Diameter, {} refused, {} without an answer", of(&counts.requests), of(&counts.refused), of(&counts.failed));
+    println!(
+        "  {} requests over Diameter, {} refused, {} without an answer",
+        of(&counts.requests),
+        of(&counts.refused),
+        of(&counts.failed)
+    );
     println!();
     Ok(())
 }
@@ -203,6 +244,7 @@ fn parse_duration(text: &str) -> anyhow::Result<Duration> {
         Some(minutes) => (minutes, 60),
         None => (text.strip_suffix('s').unwrap_or(text), 1),
     };
-    let number: u64 = number.parse().with_context(|| format!("{text}: expected such as 30s or 2m"))?;
+    let number: u64 =
+        number.parse().with_context(|| format!("{text}: expected such as 30s or 2m"))?;
     Ok(Duration::from_secs(number * factor))
 }

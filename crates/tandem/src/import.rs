@@ -31,8 +31,10 @@ pub struct ImportArguments {
 }
 
 pub fn run(arguments: &ImportArguments) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(&arguments.file).with_context(|| format!("{}", arguments.file.display()))?;
-    let party = || arguments.party.as_deref().context("--party is needed: the id of the VNO or carrier");
+    let text = std::fs::read_to_string(&arguments.file)
+        .with_context(|| format!("{}", arguments.file.display()))?;
+    let party =
+        || arguments.party.as_deref().context("--party is needed: the id of the VNO or carrier");
     let (list, currency) = (&arguments.list, &arguments.currency);
     let path = match arguments.what.as_str() {
         "deck" => format!("/v1/carriers/{}/decks/{list}?currency={currency}", party()?),
@@ -72,8 +74,14 @@ fn subscribers(arguments: &ImportArguments, vno: &str, text: &str) -> anyhow::Re
             "name": cell("name"), "email": cell("email"), "reference": cell("reference"),
             "lines": if identities.is_empty() { vec![] } else { vec![serde_json::json!({"identities": identities})] },
         });
-        call(arguments, "POST", &format!("/v1/vnos/{vno}/subscribers"), "application/json", &body.to_string())
-            .with_context(|| format!("line {line}"))?;
+        call(
+            arguments,
+            "POST",
+            &format!("/v1/vnos/{vno}/subscribers"),
+            "application/json",
+            &body.to_string(),
+        )
+        .with_context(|| format!("line {line}"))?;
         bar.inc(1);
     }
     bar.finish();
@@ -82,8 +90,15 @@ fn subscribers(arguments: &ImportArguments, vno: &str, text: &str) -> anyhow::Re
 }
 
 /// One request on one connection; the body of a successful answer.
-fn call(arguments: &ImportArguments, method: &str, path: &str, content_type: &str, body: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(&arguments.server).with_context(|| arguments.server.clone())?;
+fn call(
+    arguments: &ImportArguments,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &str,
+) -> anyhow::Result<String> {
+    let mut stream =
+        TcpStream::connect(&arguments.server).with_context(|| arguments.server.clone())?;
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

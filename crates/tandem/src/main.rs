@@ -68,7 +68,8 @@ fn main() -> ExitCode {
 
 /// Readable log lines on standard error.
 fn log_to_stderr(level: tracing::Level) {
-    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).finish();
     // A second call finds the first one's subscriber in place.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

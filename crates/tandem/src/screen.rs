@@ -26,10 +26,8 @@ pub struct Earnings {
 #[derive(Clone, Debug, Default)]
 pub struct VnoEarnings {
     pub revenue: Amount,
-    pub tax: Amount,
     pub wholesale: Amount,
     pub content: Amount,
-    pub credit: Amount,
 }
 
 pub fn earnings(state: &State) -> Earnings {
@@ -38,20 +36,22 @@ pub fn earnings(state: &State) -> Earnings {
         let id = VnoId::new(index as u16);
         VnoEarnings {
             revenue: of(LedgerAccount::VnoRevenue(id)),
-            tax: of(LedgerAccount::Tax(id)),
             wholesale: of(LedgerAccount::BrokerRevenue(id)),
             content: of(LedgerAccount::ContentShare(id)).negated(),
-            credit: of(LedgerAccount::VnoCredit(id)),
         }
     };
     let vnos: Vec<VnoEarnings> = (0..VNOS.len()).map(vno).collect();
     let total = |account: fn(VnoId) -> LedgerAccount| {
-        (0..VNOS.len()).fold(Amount::ZERO, |sum, index| sum.saturating_add(of(account(VnoId::new(index as u16)))))
+        (0..VNOS.len()).fold(Amount::ZERO, |sum, index| {
+            sum.saturating_add(of(account(VnoId::new(index as u16))))
+        })
     };
     Earnings {
         broker_revenue: total(LedgerAccount::BrokerRevenue),
         broker_cost: total(LedgerAccount::CostOfService).negated(),
-        carriers: (0..CARRIERS.len()).map(|index| of(LedgerAccount::CarrierPayable(CarrierId::new(index as u16)))).collect(),
+        carriers: (0..CARRIERS.len())
+            .map(|index| of(LedgerAccount::CarrierPayable(CarrierId::new(index as u16))))
+            .collect(),
         content: of(LedgerAccount::ContentProviderPayable(ContentProviderId::new(0))),
         sessions: state.sessions.len(),
         subscribers: state.subscribers.len(),
@@ -60,15 +60,31 @@ pub fn earnings(state: &State) -> Earnings {
 }
 
 /// The screen as text.
-pub fn draw(earnings: &Earnings, before: &MetricsSnapshot, now: &MetricsSnapshot, interval: Duration, elapsed: Duration) -> String {
+pub fn draw(
+    earnings: &Earnings,
+    before: &MetricsSnapshot,
+    now: &MetricsSnapshot,
+    interval: Duration,
+    elapsed: Duration,
+) -> String {
     let mut text = String::new();
     let millis = interval.as_millis().max(1) as u64;
     let rate = (now.answered - before.answered) * 1000 / millis;
     let latency = now.latency.since(&before.latency);
-    let shown = |duration: Duration| format!("{}.{:02} ms", duration.as_micros() / 1000, duration.as_micros() % 1000 / 10);
-    let _ = writeln!(text, "Tandem demo                                            {:>4} s", elapsed.as_secs());
+    let shown = |duration: Duration| {
+        format!("{}.{:02} ms", duration.as_micros() / 1000, duration.as_micros() % 1000 / 10)
+    };
+    let _ = writeln!(
+        text,
+        "Tandem demo                                            {:>4} s",
+        elapsed.as_secs()
+    );
     let _ = writeln!(text);
-    let _ = writeln!(text, "  subscribers {:>10}      open sessions {:>8}", earnings.subscribers, earnings.sessions);
+    let _ = writeln!(
+        text,
+        "  subscribers {:>10}      open sessions {:>8}",
+        earnings.subscribers, earnings.sessions
+    );
     let _ = writeln!(
         text,
         "  operations/s {:>9}      answered in   p50 {}, p99 {}",
@@ -85,8 +101,13 @@ pub fn draw(earnings: &Earnings, before: &MetricsSnapshot, now: &MetricsSnapshot
     let _ = writeln!(text);
     text.push_str(&table(earnings));
     let _ = writeln!(text);
-    let refused: Vec<String> = now.declined.iter().map(|(reason, count)| format!("{} {count}", reason.name())).collect();
-    let _ = writeln!(text, "  refused: {}", if refused.is_empty() { "nobody".into() } else { refused.join(", ") });
+    let refused: Vec<String> =
+        now.declined.iter().map(|(reason, count)| format!("{} {count}", reason.name())).collect();
+    let _ = writeln!(
+        text,
+        "  refused: {}",
+        if refused.is_empty() { "nobody".into() } else { refused.join(", ") }
+    );
     text
 }
 
@@ -94,10 +115,19 @@ pub fn draw(earnings: &Earnings, before: &MetricsSnapshot, now: &MetricsSnapshot
 pub fn table(earnings: &Earnings) -> String {
     let cents = |amount: Amount| {
         let cents = amount.micros() / 10_000;
-        format!("{}{}.{:02}", if cents < 0 { "-" } else { "" }, cents.abs() / 100, cents.abs() % 100)
+        format!(
+            "{}{}.{:02}",
+            if cents < 0 { "-" } else { "" },
+            cents.abs() / 100,
+            cents.abs() % 100
+        )
     };
     let mut text = String::new();
-    let _ = writeln!(text, "  {:<26}{:>12}{:>12}{:>12}   (EUR, without tax)", "party", "revenue", "cost", "margin");
+    let _ = writeln!(
+        text,
+        "  {:<26}{:>12}{:>12}{:>12}   (EUR, without tax)",
+        "party", "revenue", "cost", "margin"
+    );
     let mut row = |name: &str, revenue: Amount, cost: Amount| {
         let margin = cents(revenue.saturating_sub(cost));
         let _ = writeln!(text, "  {name:<26}{:>12}{:>12}{margin:>12}", cents(revenue), cents(cost));

@@ -13,7 +13,10 @@ use crate::configuration::Configuration;
 
 pub fn run(path: Option<&Path>) -> anyhow::Result<bool> {
     let configuration = Configuration::read(path)?;
-    let level = configuration.log_level.parse().context("log_level: expected error, warn, info, debug or trace")?;
+    let level = configuration
+        .log_level
+        .parse()
+        .context("log_level: expected error, warn, info, debug or trace")?;
     crate::log_to_stderr(level);
     let platform = tandem_platform::start(Options::new(&configuration.data))
         .with_context(|| format!("the data in {} cannot be used", configuration.data.display()))?;

@@ -6,8 +6,8 @@ use anyhow::bail;
 use tandem_domain::access::Role;
 use tandem_domain::catalogue::{PriceListOwner, Proration, Rollover, Scope};
 use tandem_domain::command::{
-    Administer, Administration, Command, NewAllowance, NewLine, NewOffer, NewPriceList, NewSubscriber,
-    NewVno, Receipt, Response, VnoChange,
+    Administer, Administration, Command, NewAllowance, NewLine, NewOffer, NewPriceList,
+    NewSubscriber, NewVno, Receipt, Response, VnoChange,
 };
 use tandem_domain::event::Profile;
 use tandem_domain::identifier::{
@@ -57,7 +57,13 @@ impl<'a> World<'a> {
         }
     }
 
-    pub fn install(&mut self, owner: PriceListOwner, name: &str, tax: u16, rows: Vec<RateSpec>) -> anyhow::Result<PriceListId> {
+    pub fn install(
+        &mut self,
+        owner: PriceListOwner,
+        name: &str,
+        tax: u16,
+        rows: Vec<RateSpec>,
+    ) -> anyhow::Result<PriceListId> {
         self.stagings += 1;
         let staging = self.stagings;
         let mut header = PriceListHeader::plain(name, Currency::EUR);
@@ -65,11 +71,17 @@ impl<'a> World<'a> {
         header.tax = Tax { basis_points: tax, kind: TaxKind::Exclusive };
         let mut chunks = 0;
         for chunk in rows.chunks(500) {
-            self.administer(Administer::StageRows { staging, index: chunks, rows: minicbor::to_vec(chunk)? })?;
+            self.administer(Administer::StageRows {
+                staging,
+                index: chunks,
+                rows: minicbor::to_vec(chunk)?,
+            })?;
             chunks += 1;
         }
         let count = rows.len() as u32;
-        let Ok(compiled) = PriceList::compile(header.clone(), rows) else { bail!("the list does not compile") };
+        let Ok(compiled) = PriceList::compile(header.clone(), rows) else {
+            bail!("the list does not compile")
+        };
         let order = Administer::InstallPriceList(Box::new(NewPriceList {
             owner,
             slug: name.parse()?,
@@ -86,7 +98,13 @@ impl<'a> World<'a> {
         }
     }
 
-    fn install_csv(&mut self, owner: PriceListOwner, name: &str, tax: u16, csv: &str) -> anyhow::Result<PriceListId> {
+    fn install_csv(
+        &mut self,
+        owner: PriceListOwner,
+        name: &str,
+        tax: u16,
+        csv: &str,
+    ) -> anyhow::Result<PriceListId> {
         let header = PriceListHeader::plain(name, Currency::EUR);
         match deck::read(csv.as_bytes(), &header) {
             Ok(rows) => self.install(owner, name, tax, rows),
@@ -98,7 +116,12 @@ impl<'a> World<'a> {
     pub fn build_parties(&mut self) -> anyhow::Result<()> {
         for (index, (slug, name, kind, host)) in CARRIERS.into_iter().enumerate() {
             let id = CarrierId::new(index as u16);
-            self.administer(Administer::CreateCarrier { slug: slug.parse()?, name: name.into(), kind, currency: Currency::EUR })?;
+            self.administer(Administer::CreateCarrier {
+                slug: slug.parse()?,
+                name: name.into(),
+                kind,
+                currency: Currency::EUR,
+            })?;
             self.administer(Administer::SetPeer {
                 carrier: id,
                 host: host.into(),
@@ -107,8 +130,18 @@ impl<'a> World<'a> {
                 is_agent: false,
                 requires_tls: false,
             })?;
-            let deck = self.install_csv(PriceListOwner::Carrier(id), &format!("{slug}-deck"), 0, &deck_of(kind))?;
-            self.administer(Administer::ChangeCarrier { id, standing: None, deck: Some(deck), name: None })?;
+            let deck = self.install_csv(
+                PriceListOwner::Carrier(id),
+                &format!("{slug}-deck"),
+                0,
+                &deck_of(kind),
+            )?;
+            self.administer(Administer::ChangeCarrier {
+                id,
+                standing: None,
+                deck: Some(deck),
+                name: None,
+            })?;
         }
         let wholesale = self.install_csv(PriceListOwner::Broker, "wholesale", 0, WHOLESALE)?;
         for (index, (slug, name)) in VNOS.into_iter().enumerate() {
@@ -124,7 +157,13 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn build_vno(&mut self, id: VnoId, slug: &str, name: &str, wholesale: PriceListId) -> anyhow::Result<()> {
+    fn build_vno(
+        &mut self,
+        id: VnoId,
+        slug: &str,
+        name: &str,
+        wholesale: PriceListId,
+    ) -> anyhow::Result<()> {
         self.administer(Administer::CreateVno(Box::new(NewVno {
             slug: slug.parse()?,
             name: name.into(),
@@ -133,14 +172,22 @@ impl<'a> World<'a> {
             time_zone: "Europe/Berlin".into(),
             credit_limit: amount("1000.00"),
         })))?;
-        let retail = self.install_csv(PriceListOwner::Vno(id), &format!("{slug}-retail"), 1_900, RETAIL)?;
-        self.administer(Administer::ChangeVno(id, Box::new(VnoChange {
-            retail: Some(retail),
-            wholesale: Some(WholesaleTerms::PriceList(wholesale)),
-            ..VnoChange::default()
-        })))?;
+        let retail =
+            self.install_csv(PriceListOwner::Vno(id), &format!("{slug}-retail"), 1_900, RETAIL)?;
+        self.administer(Administer::ChangeVno(
+            id,
+            Box::new(VnoChange {
+                retail: Some(retail),
+                wholesale: Some(WholesaleTerms::PriceList(wholesale)),
+                ..VnoChange::default()
+            }),
+        ))?;
         let money = Money::new(amount("250000.00"), Currency::EUR);
-        self.administer(Administer::Deposit { vno: id, money, note: Some("opening deposit".into()) })?;
+        self.administer(Administer::Deposit {
+            vno: id,
+            money,
+            note: Some("opening deposit".into()),
+        })?;
         Ok(())
     }
 
@@ -194,11 +241,21 @@ impl<'a> World<'a> {
                 let order = Administer::CreateSubscriber(Box::new(NewSubscriber {
                     vno,
                     profile: Profile::default(),
-                    lines: vec![NewLine { identities: vec![msisdn(number)], payer_rules: Vec::new() }],
+                    lines: vec![NewLine {
+                        identities: vec![msisdn(number)],
+                        payer_rules: Vec::new(),
+                    }],
                     credit_limit,
                     offers: offers.to_vec(),
                 }));
-                (number, Command::Administer(Box::new(Administration { role: Role::Broker, idempotency: None, order })))
+                (
+                    number,
+                    Command::Administer(Box::new(Administration {
+                        role: Role::Broker,
+                        idempotency: None,
+                        order,
+                    })),
+                )
             });
             waiting.run(self.platform, commands.collect())?;
             next = end;
@@ -208,14 +265,26 @@ impl<'a> World<'a> {
     }
 
     /// Tops all of them up.
-    pub fn top_up(&self, vno: VnoId, numbers: std::ops::RangeInclusive<u32>, money: Money) -> anyhow::Result<()> {
+    pub fn top_up(
+        &self,
+        vno: VnoId,
+        numbers: std::ops::RangeInclusive<u32>,
+        money: Money,
+    ) -> anyhow::Result<()> {
         let waiting = Arc::new(Batch::default());
         let all: Vec<u32> = numbers.collect();
         for chunk in all.chunks(4096) {
             let commands = chunk.iter().map(|number| {
                 let account = AccountId::new(SubscriberId::new(vno, *number), 1);
                 let order = Administer::TopUp { account, money, expires: None, note: None };
-                (u64::from(*number), Command::Administer(Box::new(Administration { role: Role::Broker, idempotency: None, order })))
+                (
+                    u64::from(*number),
+                    Command::Administer(Box::new(Administration {
+                        role: Role::Broker,
+                        idempotency: None,
+                        order,
+                    })),
+                )
             });
             waiting.run(self.platform, commands.collect())?;
         }
@@ -229,7 +298,8 @@ pub fn number_of(number: u64) -> String {
 }
 
 pub fn msisdn(number: u64) -> Identity {
-    Identity::parse(IdentityKind::Msisdn, &number_of(number)).expect("thirteen digits are an MSISDN")
+    Identity::parse(IdentityKind::Msisdn, &number_of(number))
+        .expect("thirteen digits are an MSISDN")
 }
 
 /// Submits a batch and waits for all its answers.
@@ -240,7 +310,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub fn run(self: &Arc<Self>, platform: &Platform, commands: Vec<(u64, Command)>) -> anyhow::Result<()> {
+    pub fn run(
+        self: &Arc<Self>,
+        platform: &Platform,
+        commands: Vec<(u64, Command)>,
+    ) -> anyhow::Result<()> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (commands.len(), None);
         platform.submit_many(commands, self.clone())?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

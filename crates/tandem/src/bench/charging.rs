@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tandem_domain::access::Role;
 use tandem_domain::answered::RequestKey;
 use tandem_domain::charging::{
-    Context, GroupKey, GroupRequest, SessionRequest, SessionVerb, TariffChange, UnitCounts, UsedUnits,
+    Context, GroupKey, GroupRequest, SessionRequest, SessionVerb, TariffChange, UnitCounts,
+    UsedUnits,
 };
 use tandem_domain::command::{Administer, Administration, Command, Response};
 use tandem_domain::identifier::{AccountId, PeerId, SubscriberId, VnoId};
@@ -39,7 +40,12 @@ impl ReplySink for Done {
     }
 }
 
-pub fn report(number: u64, verb: SessionVerb, request_number: u32, used: Option<u64>) -> SessionRequest {
+pub fn report(
+    number: u64,
+    verb: SessionVerb,
+    request_number: u32,
+    used: Option<u64>,
+) -> SessionRequest {
     let octets = |octets| UnitCounts { octets: Some(octets), ..UnitCounts::default() };
     SessionRequest {
         verb,
@@ -62,7 +68,10 @@ pub fn report(number: u64, verb: SessionVerb, request_number: u32, used: Option<
             key: GroupKey { rating_group: Some(10), service_identifier: None },
             requested: Some(octets(1 << 20)),
             used: used
-                .map(|used| UsedUnits { counts: octets(used), tariff_change: TariffChange::Indeterminate })
+                .map(|used| UsedUnits {
+                    counts: octets(used),
+                    tariff_change: TariffChange::Indeterminate,
+                })
                 .into_iter()
                 .collect(),
             is_final: false,
@@ -76,7 +85,11 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let mut world = World::new(platform);
     world.build_parties()?;
     let money = |text: &str| Money::new(text.parse().expect("amount"), Currency::EUR);
-    world.administer(Administer::Deposit { vno: VNO, money: money("1000000000.00"), note: None })?;
+    world.administer(Administer::Deposit {
+        vno: VNO,
+        money: money("1000000000.00"),
+        note: None,
+    })?;
     let before = process::resident();
     let started = Instant::now();
     world.subscribers(VNO, 0..subscribers, &[], Amount::ZERO, |_| {})?;
@@ -86,11 +99,18 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let batch = Arc::new(Batch::default());
     for first in (0..sessions).step_by(4096) {
         let all = first..(first + 4096).min(sessions);
-        let open = |number| (number, Command::Session(Box::new(report(number, SessionVerb::Open, 0, None))));
+        let open = |number| {
+            (number, Command::Session(Box::new(report(number, SessionVerb::Open, 0, None))))
+        };
         batch.run(platform, all.map(open).collect())?;
     }
     let resident = process::resident().saturating_sub(before);
-    let mut driver = Driver { random: Random::new(7), numbers: vec![0; sessions as usize], subscribers, top_ups: 0 };
+    let mut driver = Driver {
+        random: Random::new(7),
+        numbers: vec![0; sessions as usize],
+        subscribers,
+        top_ups: 0,
+    };
     let earlier = platform.metrics_snapshot();
     let busy = process::processor_time();
     let started = Instant::now();
@@ -119,8 +139,16 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let bytes = (now.bytes - earlier.bytes) / operations.max(1);
     println!("{operations} operations in {:.1} s, {good} granted or done", elapsed.as_secs_f64());
     println!("  {per_second:>12.0} operations/s");
-    println!("  {per_core:>12.0} operations/s per busy core ({:.1} s of processor time, driver included)", busy.as_secs_f64());
-    println!("  p50 {:?}, p99 {:?}, p99.9 {:?}", latency.quantile(500), latency.quantile(990), latency.quantile(999));
+    println!(
+        "  {per_core:>12.0} operations/s per busy core ({:.1} s of processor time, driver included)",
+        busy.as_secs_f64()
+    );
+    println!(
+        "  p50 {:?}, p99 {:?}, p99.9 {:?}",
+        latency.quantile(500),
+        latency.quantile(990),
+        latency.quantile(999)
+    );
     println!("  {bytes} octets journaled per operation; books not followed during the measurement");
     let mut figures = Figures::new();
     figures.insert("operations_per_second".into(), per_second.into());

@@ -53,13 +53,27 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let latency = bed.platform.metrics_snapshot().latency.since(&earlier.latency);
     let ratio = charged.per_second() / echoed.per_second();
     println!("charging    {:>10.0} requests/s, {} refused", charged.per_second(), charged.refused);
-    println!("  {:.1} % of the echo; the client waited {:.0} % of the time", ratio * 100.0, charged.waited * 100.0);
-    println!("  {:.0} requests per second of processor time, client included", charged.answers as f64 / busy.as_secs_f64());
-    println!("  from submission to durable: p50 {:?}, p99 {:?}", latency.quantile(500), latency.quantile(990));
+    println!(
+        "  {:.1} % of the echo; the client waited {:.0} % of the time",
+        ratio * 100.0,
+        charged.waited * 100.0
+    );
+    println!(
+        "  {:.0} requests per second of processor time, client included",
+        charged.answers as f64 / busy.as_secs_f64()
+    );
+    println!(
+        "  from submission to durable: p50 {:?}, p99 {:?}",
+        latency.quantile(500),
+        latency.quantile(990)
+    );
     runtime.block_on(server.stop());
     let mut figures = Figures::new();
     figures.insert("operations_per_second".into(), charged.per_second().into());
-    figures.insert("operations_per_core_second".into(), (charged.answers as f64 / busy.as_secs_f64()).into());
+    figures.insert(
+        "operations_per_core_second".into(),
+        (charged.answers as f64 / busy.as_secs_f64()).into(),
+    );
     figures.insert("echo_ratio".into(), ratio.into());
     figures.insert("p50_ms".into(), millis(latency.quantile(500)));
     figures.insert("p99_ms".into(), millis(latency.quantile(990)));
@@ -117,7 +131,9 @@ impl Client {
         loop {
             client.fill()?;
             if let Some(length) = Framer::default().front(&client.received)? {
-                let Ok(message) = Message::decode(&client.received[..length]) else { bail!("no CEA") };
+                let Ok(message) = Message::decode(&client.received[..length]) else {
+                    bail!("no CEA")
+                };
                 let received = machine.handle(Millis(0), &message, &mut Vec::new());
                 if !matches!(received, Received::Opened(_)) {
                     bail!("refused: {received:?}");
@@ -195,7 +211,9 @@ impl Client {
     fn take(&mut self) -> anyhow::Result<(u64, u64)> {
         let (mut answers, mut refused, mut at) = (0, 0, 0);
         while let Some(length) = Framer::default().front(&self.received[at..])? {
-            let Ok(message) = Message::decode(&self.received[at..at + length]) else { bail!("an answer cannot be read") };
+            let Ok(message) = Message::decode(&self.received[at..at + length]) else {
+                bail!("an answer cannot be read")
+            };
             let result = message.avp(code::RESULT_CODE).and_then(|avp| avp.u32().ok());
             refused += u64::from(result != Some(2001));
             answers += 1;
@@ -282,7 +300,9 @@ fn echo(mut stream: TcpStream) -> anyhow::Result<()> {
         filled += count;
         let mut at = 0;
         while let Some(length) = Framer::default().front(&buffer[at..filled])? {
-            let Ok(message) = Message::decode(&buffer[at..at + length]) else { bail!("unreadable") };
+            let Ok(message) = Message::decode(&buffer[at..at + length]) else {
+                bail!("unreadable")
+            };
             match machine.handle(Millis(0), &message, &mut out) {
                 Received::Introduced(_) => machine.accept(Millis(0), &mut out),
                 Received::Request => answer(&message, &mut out)?,
@@ -319,6 +339,14 @@ fn answer(message: &Message<'_>, out: &mut Vec<u8>) -> anyhow::Result<()> {
         ..CreditControlAnswer::default()
     };
     let origin = Identity { host: "echo.tandem.example", realm: SERVER_REALM };
-    write_answer(out, &message.header, &[], request.session_id, origin, ResultCode::SUCCESS, &answer);
+    write_answer(
+        out,
+        &message.header,
+        &[],
+        request.session_id,
+        origin,
+        ResultCode::SUCCESS,
+        &answer,
+    );
     Ok(())
 }

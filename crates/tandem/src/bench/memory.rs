@@ -18,7 +18,9 @@ pub fn run(subscribers: u64) -> anyhow::Result<Figures> {
     let before = process::resident();
     world.subscribers(vno, 0..subscribers, &[plan], credit, |_| {})?;
     let each = process::resident().saturating_sub(before) / subscribers.max(1);
-    println!("{subscribers} subscribers: {each} octets of resident memory each, indices and timers included");
+    println!(
+        "{subscribers} subscribers: {each} octets of resident memory each, indices and timers included"
+    );
     let mut figures = Figures::new();
     figures.insert("resident_bytes_per_subscriber".into(), each.into());
     figures.insert("subscribers".into(), subscribers.into());

@@ -46,11 +46,19 @@ struct Shape {
 pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     crate::log_to_stderr(tracing::Level::ERROR);
     let (figures, json) = match arguments.what {
-        Bench::Charging(shape) => (charging::run(shape.seconds.unwrap_or(15), shape.subscribers.unwrap_or(1_000_000))?, shape.json),
-        Bench::Diameter(shape) => (diameter::run(shape.seconds.unwrap_or(10), shape.subscribers.unwrap_or(100_000))?, shape.json),
+        Bench::Charging(shape) => (
+            charging::run(shape.seconds.unwrap_or(15), shape.subscribers.unwrap_or(1_000_000))?,
+            shape.json,
+        ),
+        Bench::Diameter(shape) => (
+            diameter::run(shape.seconds.unwrap_or(10), shape.subscribers.unwrap_or(100_000))?,
+            shape.json,
+        ),
         Bench::Rating(shape) => (rating::run(shape.seconds.unwrap_or(3))?, shape.json),
         Bench::Memory(shape) => (memory::run(shape.subscribers.unwrap_or(1_000_000))?, shape.json),
-        Bench::Restart(shape) => (restart::run(shape.subscribers.unwrap_or(1_000_000))?, shape.json),
+        Bench::Restart(shape) => {
+            (restart::run(shape.subscribers.unwrap_or(1_000_000))?, shape.json)
+        }
     };
     if json {
         println!("{}", serde_json::Value::Object(figures));
@@ -68,7 +76,8 @@ struct Bed {
 
 impl Bed {
     fn new(name: &str, follow_books: bool) -> anyhow::Result<Bed> {
-        let directory = std::env::temp_dir().join(format!("tandem-bench-{name}-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("tandem-bench-{name}-{}", std::process::id()));
         let mut options = Options::new(&directory);
         options.follow_books = follow_books;
         options.queue_length_max = 1 << 20;

@@ -27,7 +27,11 @@ pub fn rows(count: usize) -> Vec<RateSpec> {
         if !seen.insert(prefix.clone()) {
             continue;
         }
-        let price = Price::flat(Unit::Seconds, 60, Amount::from_micros(random.between(1_000, 900_000) as i64));
+        let price = Price::flat(
+            Unit::Seconds,
+            60,
+            Amount::from_micros(random.between(1_000, 900_000) as i64),
+        );
         rows.push(RateSpec {
             service: Service::Voice,
             direction: None,
@@ -45,7 +49,9 @@ pub fn rows(count: usize) -> Vec<RateSpec> {
 pub fn run(seconds: u64) -> anyhow::Result<Figures> {
     let rows = rows(PREFIXES);
     let started = Instant::now();
-    let Ok(list) = PriceList::compile(PriceListHeader::plain("bench", Currency::EUR), rows.iter().cloned()) else {
+    let Ok(list) =
+        PriceList::compile(PriceListHeader::plain("bench", Currency::EUR), rows.iter().cloned())
+    else {
         bail!("the deck does not compile");
     };
     println!("{PREFIXES} prefixes compiled in {:?}", started.elapsed());
@@ -69,7 +75,9 @@ pub fn run(seconds: u64) -> anyhow::Result<Figures> {
                 service_identifier: None,
                 serving_network: None,
             };
-            let Some(rate) = list.find(black_box(&query)).and_then(|index| list.rate(index)) else { bail!("no rate") };
+            let Some(rate) = list.find(black_box(&query)).and_then(|index| list.rate(index)) else {
+                bail!("no rate")
+            };
             let billable = rate.billable(black_box(183));
             let exact = rate.cost(Default::default(), 0, billable)?;
             total = total.wrapping_add(list.settle(rate, exact, true)?.gross.micros());

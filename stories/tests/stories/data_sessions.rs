@@ -1,0 +1,169 @@
+//! Data sessions over Gy, on a world that was built through the API alone.
+
+use crate::broker::{Broker, account, call};
+use crate::phone::{DataSession, MIB, granted};
+use diameter_protocol::credit_control::RequestType;
+use serde_json::{Value, json};
+use tandem_simulators::gateway::{Gateway, Push};
+
+async fn gateway(broker: &Broker) -> (Gateway, tokio::sync::mpsc::UnboundedReceiver<Push>) {
+    Gateway::connect(broker.diameter, "pgw.wavecom.example", "wavecom.example", 1)
+        .await
+        .expect("connected")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_session_is_charged_to_every_party_and_survives_a_kill() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let broker = Broker::start(&data, None);
+    broker.build_world();
+    let alice = broker.subscriber("aria", "+491511", "10.00");
+    let (switch, _pushes) = gateway(&broker).await;
+    let mut session = DataSession::new("pgw.wavecom.example;1;1", "491511");
+    assert!(granted(&session.open(&switch).await) > 0);
+    let reported = session.report(&switch, 10 * MIB).await;
+    let key = broker.key.clone();
+    broker.kill();
+
+    let broker = Broker::start(&data, Some(&key));
+    let (switch, _pushes) = gateway(&broker).await;
+    // The gateway did not hear the answer and repeats: it hears the same, and is not charged twice.
+    let mut repeated = session.clone();
+    repeated.number -= 1;
+    let again = repeated
+        .repeat(&switch, RequestType::Update, Some(10 * MIB), true)
+        .await
+        .expect("answered");
+    assert_eq!(again.groups, reported.groups);
+    session.close(&switch, 5 * MIB).await;
+    // 15 MiB at 0.10 with 19 % on top.
+    assert_eq!(broker.balance("aria", &alice), "8.215");
+    let audit = broker.ask("GET", "/v1/audit", Value::Null);
+    assert_eq!(audit["clean"], true, "{audit}");
+    broker.kill();
+    let (clean, report) = Broker::audit(&data);
+    assert!(clean, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_top_up_during_a_redirect_reaches_the_gateway_and_the_session_goes_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(&directory.path().join("data"), None);
+    broker.build_world();
+    broker.ask(
+        "PATCH",
+        "/v1/vnos/aria",
+        json!({"final_unit": {"action": "redirect", "address": "http://top-up.aria.example"}}),
+    );
+    let alice = broker.subscriber("aria", "+491511", "0.30");
+    let (switch, mut pushes) = gateway(&broker).await;
+    let mut session = DataSession::new("pgw.wavecom.example;1;2", "491511");
+    let mut answer = session.open(&switch).await;
+    let mut rounds = 0;
+    while granted(&answer) > 0 {
+        rounds += 1;
+        assert!(rounds < 100, "the money ends");
+        answer = session.report(&switch, granted(&answer)).await;
+    }
+    let group = answer.groups[0];
+    assert_eq!((group.result, group.final_action), (Some(2001), Some(1)), "redirected");
+    broker.top_up("aria", &account(&alice), "5.00");
+    assert_eq!(pushes.recv().await, Some(Push::ReAuth(session.id.clone())));
+    let update = session.send(&switch, RequestType::Update, None, true).await.expect("an answer");
+    assert!(granted(&update) > 0, "the session goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_vno_ends_a_session_and_the_gateway_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(&directory.path().join("data"), None);
+    broker.build_world();
+    broker.subscriber("aria", "+491511", "10.00");
+    let (switch, mut pushes) = gateway(&broker).await;
+    let mut session = DataSession::new("pgw.wavecom.example;1;3", "491511");
+    session.open(&switch).await;
+    let sessions = broker.ask("GET", "/v1/vnos/aria/sessions", Value::Null);
+    let id = sessions["items"][0]["id"].as_str().expect("an open session").to_owned();
+    broker.ask("DELETE", &format!("/v1/vnos/aria/sessions/{id}"), Value::Null);
+    assert_eq!(pushes.recv().await, Some(Push::Abort(session.id.clone())));
+    let late = session.report(&switch, MIB).await;
+    assert_eq!(late.groups[0].result, Some(4010), "nothing more is granted");
+    session.close(&switch, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_tenant_cannot_see_that_another_exists() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(&directory.path().join("data"), None);
+    broker.build_world();
+    let alice = broker.subscriber("aria", "+491511", "10.00");
+    let issued = broker.ask(
+        "POST",
+        "/v1/api-keys",
+        json!({"role": "vno", "party": "brava", "name": "brava's own"}),
+    );
+    let key = issued["key"].as_str().expect("a key");
+    let ask = |method: &str, path: &str, body: &str| {
+        call(broker.http, key, method, path, "application/json", body)
+    };
+    for path in [
+        "/v1/vnos/aria".to_owned(),
+        format!("/v1/vnos/aria/subscribers/{alice}"),
+        "/v1/vnos/nobody".into(),
+    ] {
+        let (status, problem) = ask("GET", &path, "");
+        assert_eq!(
+            (status, problem["type"].as_str()),
+            (404, Some("/problems/not-found")),
+            "{path}"
+        );
+    }
+    assert_eq!(ask("GET", "/v1/vnos", "").1.as_array().map(Vec::len), Some(1));
+    assert_eq!(ask("GET", "/v1/audit", "").0, 403);
+    assert_eq!(ask("POST", "/v1/vnos", r#"{"id":"x","name":"x","currency":"EUR"}"#).0, 403);
+    // An identity of another tenant is taken, but not found.
+    let found = ask("GET", "/v1/vnos/brava/subscribers?identity=msisdn:491511", "").1;
+    assert_eq!(found["items"], json!([]));
+    assert_eq!(call(broker.http, "tk_wrong", "GET", "/v1/vnos", "application/json", "").0, 401);
+}
+
+#[test]
+fn a_deck_with_bad_rows_changes_nothing_and_says_where_they_are() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(&directory.path().join("data"), None);
+    broker.build_world();
+    let csv = "service,prefix,price\nvoice,49,0.01\nvoice,4x,0.01\nvoice,44,cheap\n";
+    let (status, problem) =
+        broker.call("PUT", "/v1/carriers/wavecom/decks/deck?currency=EUR", "text/csv", csv);
+    assert_eq!(status, 422, "{problem}");
+    let errors = problem["errors"].as_array().expect("errors");
+    let places: Vec<_> =
+        errors.iter().map(|error| (error["line"].as_u64(), error["column"].as_str())).collect();
+    assert_eq!(places, [(Some(3), Some("prefix")), (Some(4), Some("price"))]);
+    let lists = broker.ask("GET", "/v1/price-lists", Value::Null);
+    let deck = lists
+        .as_array()
+        .and_then(|lists| lists.iter().find(|list| list["kind"] == "deck"))
+        .expect("the deck");
+    assert_eq!(deck["versions"].as_array().map(Vec::len), Some(1), "nothing was imported");
+}
+
+#[test]
+fn a_write_that_is_sent_again_with_its_key_happens_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(&directory.path().join("data"), None);
+    broker.build_world();
+    let alice = broker.subscriber("aria", "+491511", "0.00");
+    let path = format!("/v1/vnos/aria/accounts/{}/top-ups", account(&alice));
+    let key = format!("{}\r\nIdempotency-Key: order-1", broker.key);
+    let send = |money: &str| {
+        let body = json!({"money": {"amount": money, "currency": "EUR"}}).to_string();
+        call(broker.http, &key, "POST", &path, "application/json", &body)
+    };
+    let first = send("5.00");
+    assert_eq!(first.0, 201);
+    assert_eq!(send("5.00"), first);
+    assert_eq!(send("6.00").1["type"], "/problems/idempotency-key-reused");
+    assert_eq!(broker.balance("aria", &alice), "5.00");
+}

@@ -1,0 +1,6 @@
+//! The stories: the real program, driven over its sockets only.
+
+mod broker;
+mod data_sessions;
+mod kill;
+mod phone;
