@@ -102,7 +102,7 @@ pub struct Line {
     pub barred: u8,
     #[n(3)]
     #[cbor(with = "encoding")]
-    pub identities: SmallVec<[Identity; 2]>,
+    pub identities: SmallVec<[Identity; 1]>,
     /// Who pays, in order; None = the subscriber's account 1 pays for everything.
     #[n(4)]
     pub payer_rules: Option<Box<Vec<PayerRule>>>,
@@ -160,8 +160,7 @@ impl Account {
     pub const MAIN: BucketId = BucketId::new(0);
 
     pub fn new(number: u8, currency: Currency, credit_limit: Amount) -> Account {
-        let mut buckets = Vec::with_capacity(1);
-        buckets.push(Bucket::main());
+        let buckets = vec![Bucket::main()];
         Account { number, currency, credit_limit, next_bucket: 1, buckets, shared: false }
     }
 

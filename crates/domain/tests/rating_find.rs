@@ -282,7 +282,7 @@ proptest! {
     ) {
         let mut kept: Vec<RateSpec> = Vec::new();
         for rate in rates {
-            if !kept.iter().any(|known| *known == rate) {
+            if !kept.contains(&rate) {
                 kept.push(rate);
             }
         }

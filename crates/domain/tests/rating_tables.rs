@@ -42,6 +42,9 @@ fn gross(list: &PriceList, used: u64) -> Amount {
     quote.expect("a rate").expect("in range").charge.gross
 }
 
+/// A rate, what it is about, and the cases with what they come to.
+type Row<'a, Case> = (&'a str, &'a str, &'a [Case]);
+
 #[test]
 fn billable_units_follow_the_increment_grid() {
     // increment, minimum units, grace; then used -> billable
@@ -104,7 +107,7 @@ fn what_may_be_used_is_the_billable_grid_backwards() {
 #[test]
 fn a_call_costs_what_the_rate_says() {
     // columns and row; then seconds used -> charge
-    let table: &[(&str, &str, &[(u64, &str)])] = &[
+    let table: &[Row<(u64, &str)>] = &[
         (
             "price",
             "0.05",
@@ -248,7 +251,7 @@ fn the_exact_price_stays_beside_the_rounded_one() {
 #[test]
 fn money_covers_a_number_of_units() {
     // columns and row; then budget -> seconds of 36,000
-    let table: &[(&str, &str, &[(&str, u64)])] = &[
+    let table: &[Row<(&str, u64)>] = &[
         // The charge is rounded half-up to cents, so 0.054999 counts as 0.05.
         (
             "price",

@@ -28,15 +28,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
         });
         if !is_json {
             let detail = "expected Content-Type: application/json";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                detail,
+            ));
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|_| {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("at most {BODY_BYTES_MAX} octets"))
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                format!("at most {BODY_BYTES_MAX} octets"),
+            )
         })?;
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(JsonBody { value, bytes }),
             Err(error) if error.is_data() => Err(Problem::invalid(error.to_string())),
-            Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string())),
+            Err(error) => {
+                Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string()))
+            }
         }
     }
 }

@@ -23,7 +23,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<IdempotencyKey, Infallible> {
         let key = parts.headers.get("idempotency-key").map(|value| {
             let text = value.to_str().ok().filter(|text| !text.is_empty() && text.len() <= KEY_MAX);
-            let invalid = || Problem::invalid("Idempotency-Key: expected 1 to 255 printable characters");
+            let invalid =
+                || Problem::invalid("Idempotency-Key: expected 1 to 255 printable characters");
             text.map(str::to_owned).ok_or_else(invalid)
         });
         Ok(IdempotencyKey { key, target: format!("{} {}", parts.method, parts.uri.path()) })

@@ -17,12 +17,18 @@ pub struct PageQuery {
 impl PageQuery {
     pub fn limit(&self) -> Result<usize, Problem> {
         let limit = self.limit.unwrap_or(100);
-        if (1..=1000).contains(&limit) { Ok(limit) } else { Err(Problem::invalid("limit: expected 1 to 1000")) }
+        if (1..=1000).contains(&limit) {
+            Ok(limit)
+        } else {
+            Err(Problem::invalid("limit: expected 1 to 1000"))
+        }
     }
 
     /// Where the page begins.
     pub fn position(&self) -> Result<Option<i64>, Problem> {
-        let parse = |cursor: &String| cursor.parse().map_err(|_| Problem::invalid("cursor: not one of ours"));
+        let parse = |cursor: &String| {
+            cursor.parse().map_err(|_| Problem::invalid("cursor: not one of ours"))
+        };
         self.cursor.as_ref().map(parse).transpose()
     }
 }

@@ -162,7 +162,8 @@ async fn start_traffic(
                 server_realm: SERVER_REALM.into(),
                 users: users.clone(),
                 destinations: DESTINATIONS.map(String::from).to_vec(),
-                serving_network: Some("26201".into()),
+                // Orbita serves from space (TS 23.003: 901 is shared by satellite networks).
+                serving_network: Some(if carrier == 3 { "90112" } else { "26201" }.into()),
                 parallel: if quiet { arguments.parallel / 4 + 1 } else { arguments.parallel },
                 pause: Duration::from_millis(if quiet { 100 } else { 40 }),
                 seed: arguments

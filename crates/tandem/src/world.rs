@@ -365,22 +365,24 @@ fn deck_of(kind: NetworkKind) -> String {
     )
 }
 
-const WHOLESALE: &str = "service,prefix,destination,price,per,increment\n\
-    voice,49,Germany,0.022,60s,1/1\n\
-    voice,491,Germany mobile,0.034,60s,1/1\n\
-    voice,44,United Kingdom,0.024,60s,1/1\n\
-    voice,1,North America,0.018,60s,1/1\n\
-    voice,882,Satellite,2.400,60s,60/60\n\
-    data,,Data,0.004,1MiB,1/1\n\
-    message,,Messages,0.018,1,1/1\n\
-    content,,Content,0.020,1,1/1\n";
+const WHOLESALE: &str = "service,prefix,serving_network,destination,price,per,increment\n\
+    voice,49,,Germany,0.022,60s,1/1\n\
+    voice,491,,Germany mobile,0.034,60s,1/1\n\
+    voice,44,,United Kingdom,0.024,60s,1/1\n\
+    voice,1,,North America,0.018,60s,1/1\n\
+    voice,882,,Satellite,2.400,60s,60/60\n\
+    data,,,Data,0.004,1MiB,1/1\n\
+    data,,901,Data by satellite,0.090,1MiB,1/1\n\
+    message,,,Messages,0.018,1,1/1\n\
+    content,,,Content,0.020,1,1/1\n";
 
-const RETAIL: &str = "service,prefix,destination,price,per,increment\n\
-    voice,49,Germany,0.060,60s,60/1\n\
-    voice,491,Germany mobile,0.090,60s,60/1\n\
-    voice,44,United Kingdom,0.080,60s,60/60\n\
-    voice,1,North America,0.050,60s,60/60\n\
-    voice,882,Satellite,3.900,60s,60/60\n\
-    data,,Data,0.010,1MiB,1/1\n\
-    message,,Messages,0.070,1,1/1\n\
-    content,,Games and video,1.990,1,1/1\n";
+const RETAIL: &str = "service,prefix,serving_network,destination,price,per,increment\n\
+    voice,49,,Germany,0.060,60s,60/1\n\
+    voice,491,,Germany mobile,0.090,60s,60/1\n\
+    voice,44,,United Kingdom,0.080,60s,60/60\n\
+    voice,1,,North America,0.050,60s,60/60\n\
+    voice,882,,Satellite,3.900,60s,60/60\n\
+    data,,,Data,0.010,1MiB,1/1\n\
+    data,,901,Data by satellite,0.200,1MiB,1/1\n\
+    message,,,Messages,0.070,1,1/1\n\
+    content,,,Games and video,1.990,1,1/1\n";

@@ -24,7 +24,8 @@ impl FromRequestParts<Platform> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Caller, Problem> {
         let registry = platform.registry();
-        let key = bearer(&parts.headers).and_then(|key| registry.api_keys.get(&hash_key(key)).cloned());
+        let key =
+            bearer(&parts.headers).and_then(|key| registry.api_keys.get(&hash_key(key)).cloned());
         let key = key.ok_or_else(Problem::unauthenticated)?;
         if key.read_only && parts.method != Method::GET {
             return Err(Problem::forbidden());

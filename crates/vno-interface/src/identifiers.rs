@@ -1,6 +1,8 @@
 //! Identifiers as the APIs show them. Numbers count within one VNO, so they tell nothing about another.
 
-use tandem_domain::identifier::{AccountId, LineId, SessionId, SubscriberId, SubscriptionId, VnoId};
+use tandem_domain::identifier::{
+    AccountId, LineId, SessionId, SubscriberId, SubscriptionId, VnoId,
+};
 use tandem_http_api::Problem;
 
 pub fn subscriber(id: SubscriberId) -> String {
@@ -25,21 +27,26 @@ pub fn session(id: SessionId) -> String {
 
 pub fn parse_subscriber(vno: VnoId, text: &str) -> Result<SubscriberId, Problem> {
     let number = text.strip_prefix("sub-").and_then(|number| number.parse().ok());
-    number.map(|number| SubscriberId::new(vno, number)).ok_or_else(|| Problem::not_found("subscriber"))
+    number
+        .map(|number| SubscriberId::new(vno, number))
+        .ok_or_else(|| Problem::not_found("subscriber"))
 }
 
 pub fn parse_line(vno: VnoId, text: &str) -> Result<LineId, Problem> {
-    let (subscriber, number) = part(vno, text, "line-").ok_or_else(|| Problem::not_found("line"))?;
+    let (subscriber, number) =
+        part(vno, text, "line-").ok_or_else(|| Problem::not_found("line"))?;
     Ok(LineId::new(subscriber, number))
 }
 
 pub fn parse_account(vno: VnoId, text: &str) -> Result<AccountId, Problem> {
-    let (subscriber, number) = part(vno, text, "acct-").ok_or_else(|| Problem::not_found("account"))?;
+    let (subscriber, number) =
+        part(vno, text, "acct-").ok_or_else(|| Problem::not_found("account"))?;
     Ok(AccountId::new(subscriber, number))
 }
 
 pub fn parse_subscription(vno: VnoId, text: &str) -> Result<SubscriptionId, Problem> {
-    let (subscriber, number) = part(vno, text, "subn-").ok_or_else(|| Problem::not_found("subscription"))?;
+    let (subscriber, number) =
+        part(vno, text, "subn-").ok_or_else(|| Problem::not_found("subscription"))?;
     Ok(SubscriptionId::new(subscriber, number))
 }
 

@@ -35,7 +35,8 @@ struct Keys;
 
 impl Modify for Keys {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        let bearer =
+            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         document.components.get_or_insert_default().add_security_scheme("key", bearer);
     }
 }
@@ -49,7 +50,10 @@ pub fn router(platform: Platform) -> Router {
         .split_for_parts();
     let text = document.to_pretty_json().unwrap_or_default();
     router
-        .route("/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], text) }))
+        .route(
+            "/openapi.json",
+            get(move || async move { ([(header::CONTENT_TYPE, "application/json")], text) }),
+        )
         .route("/docs", get(|| async { Html(include_str!("docs.html")) }))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))

@@ -54,7 +54,9 @@ impl IdentityBody {
 
     pub fn to_domain(&self) -> Result<Identity, Problem> {
         let kind = IdentityKind::ALL.into_iter().find(|kind| kind.name() == self.kind);
-        let kind = kind.ok_or_else(|| Problem::invalid(format!("type: unknown identity type {}", self.kind)))?;
+        let kind = kind.ok_or_else(|| {
+            Problem::invalid(format!("type: unknown identity type {}", self.kind))
+        })?;
         Identity::parse(kind, &self.value).map_err(|error| Problem::invalid(error.to_string()))
     }
 }
@@ -88,14 +90,16 @@ pub struct WindowBody {
     pub to: String,
 }
 
-const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+const DAYS: [&str; 7] =
+    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 impl WindowBody {
     fn to_domain(&self) -> Result<WeeklyWindow, Problem> {
         let mut days = 0u8;
         for day in &self.days {
             let index = DAYS.iter().position(|name| name == day);
-            days |= 1 << index.ok_or_else(|| Problem::invalid(format!("days: unknown day {day}")))?;
+            days |=
+                1 << index.ok_or_else(|| Problem::invalid(format!("days: unknown day {day}")))?;
         }
         Ok(WeeklyWindow { days, from_minute: minute(&self.from)?, to_minute: minute(&self.to)? })
     }
@@ -115,7 +119,8 @@ impl ScopeBody {
         let services = self.services.iter().map(|text| parse::<Service>("services", text));
         let directions = self.directions.iter().map(|text| parse::<Direction>("directions", text));
         let prefixes = self.destinations.iter().map(|text| parse::<Digits>("destinations", text));
-        let networks = self.serving_networks.iter().map(|text| parse::<Digits>("serving_networks", text));
+        let networks =
+            self.serving_networks.iter().map(|text| parse::<Digits>("serving_networks", text));
         Ok(Scope {
             services: services.collect::<Result<_, _>>()?,
             directions: directions.collect::<Result<_, _>>()?,

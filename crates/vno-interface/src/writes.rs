@@ -50,11 +50,16 @@ pub async fn carry_out(
     body: &[u8],
     order: Administer,
 ) -> Result<Receipt, Problem> {
-    let idempotency = key.for_body(body)?.map(|(key, fingerprint)| (RequestKey::of_role(role, &key), fingerprint));
+    let idempotency = key
+        .for_body(body)?
+        .map(|(key, fingerprint)| (RequestKey::of_role(role, &key), fingerprint));
     submit(platform, Administration { role, idempotency, order }).await
 }
 
-pub async fn submit(platform: &Platform, administration: Administration) -> Result<Receipt, Problem> {
+pub async fn submit(
+    platform: &Platform,
+    administration: Administration,
+) -> Result<Receipt, Problem> {
     match platform.submit(Command::Administer(Box::new(administration))).await {
         Ok(Response::Administered(result)) => result.map_err(refused),
         Ok(_) => Err(Problem::unavailable("the platform answered another question")),

@@ -3,4 +3,5 @@
 mod broker;
 mod data_sessions;
 mod kill;
+mod peers;
 mod phone;

@@ -24,7 +24,7 @@ pub(super) fn apply(state: &mut State, event: &Event) -> Result<(), &'static str
                 number: id.number(),
                 standing: Standing::Active,
                 barred: 0,
-                identities: identities.clone(),
+                identities: identities.iter().cloned().collect(),
                 payer_rules: None,
             });
             identities.iter().for_each(|identity| state.identities.insert(identity, *id));
@@ -36,7 +36,8 @@ pub(super) fn apply(state: &mut State, event: &Event) -> Result<(), &'static str
         }
         Event::LineIdentities(id, identities) => {
             let line = line(state, *id)?;
-            let former = std::mem::replace(&mut line.identities, identities.clone());
+            let former =
+                std::mem::replace(&mut line.identities, identities.iter().cloned().collect());
             former.iter().for_each(|identity| state.identities.remove(identity));
             identities.iter().for_each(|identity| state.identities.insert(identity, *id));
         }

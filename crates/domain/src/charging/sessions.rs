@@ -408,7 +408,7 @@ pub(crate) fn decide_supervision(state: &State, id: SessionId, now: Timestamp) -
     match state.sessions.get(&id) {
         None => Supervision::Gone,
         Some(session) if session.supervised_until <= now => {
-            Supervision::Settled(end_session(session, EndCause::Lost))
+            Supervision::Settled(Box::new(end_session(session, EndCause::Lost)))
         }
         Some(session) => Supervision::NotBefore(session.supervised_until),
     }
@@ -416,7 +416,7 @@ pub(crate) fn decide_supervision(state: &State, id: SessionId, now: Timestamp) -
 
 pub(crate) enum Supervision {
     Gone,
-    Settled(Event),
+    Settled(Box<Event>),
     NotBefore(Timestamp),
 }
 
@@ -473,11 +473,10 @@ pub(crate) fn abort(
 ) -> Vec<Event> {
     let sessions = state.sessions_of(subscriber).iter().filter_map(|id| state.sessions.get(id));
     let mut events = Vec::new();
-    let mut issued = 0;
-    for session in sessions.filter(|session| !session.ending && concerns(session)) {
+    let concerned = sessions.filter(|session| !session.ending && concerns(session));
+    for (issued, session) in concerned.enumerate() {
         events.push(Event::SessionEnding(session.id));
         events.push(directive(state, issued, session, Order::Abort, now));
-        issued += 1;
     }
     events
 }

@@ -22,7 +22,7 @@ use super::{Bed, Figures, millis, process};
 use crate::world::{Batch, World, msisdn};
 
 const VNO: VnoId = VnoId::new(0);
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 const BATCHES_UNDER_WAY: usize = 4;
 const SESSIONS_MAX: u64 = 200_000;
 

@@ -45,14 +45,17 @@ pub async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<PostingBody>>, Problem> {
     let vno = caller.vno_id(&vno)?;
-    let account = query.account.as_deref().map(|text| identifiers::parse_account(vno, text)).transpose()?;
+    let account =
+        query.account.as_deref().map(|text| identifiers::parse_account(vno, text)).transpose()?;
     let filter = PostingFilter { account: account.map(LedgerAccount::Subscriber), vno: Some(vno) };
     let (limit, before) = (page.limit()?, page.position()?);
     let rows = ask_books(&platform, move |books| books.postings(&filter, before, limit)).await?;
     let last = rows.last().map(|row| row.cursor);
     let is_full = rows.len() >= limit;
     // The broker's own side of a VNO's traffic is not the VNO's to see.
-    let visible = rows.into_iter().filter(|row| caller.role() == Role::Broker || row.posting.account.vno() == Some(vno));
+    let visible = rows
+        .into_iter()
+        .filter(|row| caller.role() == Role::Broker || row.posting.account.vno() == Some(vno));
     let items = visible.map(|row| PostingBody {
         ledger: row.posting.account.name().into(),
         account: match row.posting.account {

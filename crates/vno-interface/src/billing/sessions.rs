@@ -88,7 +88,9 @@ pub async fn list(
             ids.truncate(limit);
         }
         ids.sort_unstable();
-        ids.iter().filter_map(|id| state.sessions.get(id).map(|session| session.as_ref().clone())).collect::<Vec<_>>()
+        ids.iter()
+            .filter_map(|id| state.sessions.get(id).map(|session| session.as_ref().clone()))
+            .collect::<Vec<_>>()
     });
     let sessions = read.await.map_err(unavailable)?;
     let last = sessions.last().and_then(|session| i64::try_from(session.id.number()).ok());

@@ -45,7 +45,8 @@ fn body_of(record: &UsageRecord, role: Role) -> UsageRecordBody {
         Role::Vno(_) => (true, false),
         Role::Carrier(_) | Role::ContentProvider(_) => (false, true),
     };
-    let currency = session.groups.iter().find_map(|group| group.payers.first()).map(|payer| payer.currency);
+    let currency =
+        session.groups.iter().find_map(|group| group.payers.first()).map(|payer| payer.currency);
     let retail = currency.map(|currency| MoneyBody::from_amount(record.retail_gross(), currency));
     UsageRecordBody {
         id: identifiers::session(session.id),
@@ -83,7 +84,8 @@ async fn list(
     filter.from = query.from.as_deref().map(time).transpose()?;
     filter.to = query.to.as_deref().map(time).transpose()?;
     let (limit, before) = (page.limit()?, page.position()?);
-    let rows = ask_books(platform, move |books| books.usage_records(&filter, before, limit)).await?;
+    let rows =
+        ask_books(platform, move |books| books.usage_records(&filter, before, limit)).await?;
     let last = rows.last().map(|row| row.cursor);
     Ok(Json(Page::of(rows.iter().map(|row| body_of(&row.record, role)).collect(), limit, last)))
 }
@@ -98,7 +100,11 @@ pub async fn of_vno(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<UsageRecordBody>>, Problem> {
     let vno = caller.vno_id(&vno)?;
-    let subscriber = query.subscriber.as_deref().map(|text| identifiers::parse_subscriber(vno, text)).transpose()?;
+    let subscriber = query
+        .subscriber
+        .as_deref()
+        .map(|text| identifiers::parse_subscriber(vno, text))
+        .transpose()?;
     let filter = UsageFilter { vno: Some(vno), subscriber, ..UsageFilter::default() };
     list(&platform, caller.role(), filter, &query, page).await
 }

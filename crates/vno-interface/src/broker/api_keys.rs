@@ -62,9 +62,13 @@ pub async fn issue(
         "carrier" => Role::Carrier(caller.carrier(party)?.id),
         "content_provider" => {
             let provider = caller.registry.content_provider_by_slug(party);
-            Role::ContentProvider(provider.ok_or_else(|| Problem::not_found("content provider"))?.id)
+            Role::ContentProvider(
+                provider.ok_or_else(|| Problem::not_found("content provider"))?.id,
+            )
         }
-        _ => return Err(Problem::invalid("role: expected broker, vno, carrier or content_provider")),
+        _ => {
+            return Err(Problem::invalid("role: expected broker, vno, carrier or content_provider"));
+        }
     };
     let secret = new_key();
     let order = Administer::IssueApiKey {
@@ -74,7 +78,9 @@ pub async fn issue(
         read_only: new.read_only,
     };
     match carry_out(&platform, caller.role(), key, &body.bytes, order).await? {
-        Receipt::ApiKey(id) => Ok((StatusCode::CREATED, Json(IssuedApiKeyBody { id: id.number(), key: secret }))),
+        Receipt::ApiKey(id) => {
+            Ok((StatusCode::CREATED, Json(IssuedApiKeyBody { id: id.number(), key: secret })))
+        }
         _ => Err(Problem::unavailable("unexpected receipt")),
     }
 }
@@ -113,6 +119,7 @@ pub async fn revoke(
     Path(id): Path<u32>,
     key: IdempotencyKey,
 ) -> Result<StatusCode, Problem> {
-    carry_out(&platform, caller.role(), key, b"", Administer::RevokeApiKey(ApiKeyId::new(id))).await?;
+    carry_out(&platform, caller.role(), key, b"", Administer::RevokeApiKey(ApiKeyId::new(id)))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

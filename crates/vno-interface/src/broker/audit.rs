@@ -26,7 +26,10 @@ pub struct AuditBody {
 
 /// Check that every entry, balance, hold and record agrees
 #[utoipa::path(get, path = "/v1/audit", responses((status = 200, body = AuditBody), Errors))]
-pub async fn run(State(platform): State<Platform>, caller: Caller) -> Result<Json<AuditBody>, Problem> {
+pub async fn run(
+    State(platform): State<Platform>,
+    caller: Caller,
+) -> Result<Json<AuditBody>, Problem> {
     caller.broker()?;
     let report = platform.audit().await.map_err(|error| Problem::unavailable(error.to_string()))?;
     Ok(Json(AuditBody {

@@ -64,7 +64,9 @@ pub async fn create(
     let order = Administer::CreateCarrier {
         slug: slug(&new.id)?,
         name: new.name.as_str().into(),
-        kind: kind.ok_or_else(|| Problem::invalid("network: expected telephone, wireless, cable, satellite or computer"))?,
+        kind: kind.ok_or_else(|| {
+            Problem::invalid("network: expected telephone, wireless, cable, satellite or computer")
+        })?,
         currency: parse("currency", &new.currency)?,
     };
     carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
@@ -173,7 +175,10 @@ pub async fn put_peer(
 
 /// List the carrier's Diameter peers
 #[utoipa::path(get, path = "/v1/carriers/{carrier}/peers", params(("carrier" = String, Path)), responses((status = 200, body = Vec<PeerBody>), Errors))]
-pub async fn list_peers(caller: Caller, Path(carrier): Path<String>) -> Result<Json<Vec<PeerBody>>, Problem> {
+pub async fn list_peers(
+    caller: Caller,
+    Path(carrier): Path<String>,
+) -> Result<Json<Vec<PeerBody>>, Problem> {
     let id = caller.carrier(&carrier)?.id;
     let peers = caller.registry.peers.iter().filter(|peer| peer.carrier == id);
     Ok(Json(peers.map(|peer| PeerBody::of(peer)).collect()))

@@ -38,7 +38,8 @@ pub async fn put(
         from: parse("from", &body.value.from)?,
         to: parse("to", &body.value.to)?,
         valid_from: time(&body.value.valid_from)?,
-        rate: u64::try_from(rate.micros()).map_err(|_| Problem::invalid("rate: must be above zero"))?,
+        rate: u64::try_from(rate.micros())
+            .map_err(|_| Problem::invalid("rate: must be above zero"))?,
     });
     carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
     Ok(StatusCode::NO_CONTENT)

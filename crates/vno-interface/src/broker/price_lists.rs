@@ -68,10 +68,13 @@ impl PriceListQuery {
             Some("half_even") => Rounding::HalfEven,
             Some("up") => Rounding::Up,
             Some("down") => Rounding::Down,
-            Some(_) => return Err(Problem::invalid("rounding: expected half_up, half_even, up or down")),
+            Some(_) => {
+                return Err(Problem::invalid("rounding: expected half_up, half_even, up or down"));
+            }
         };
         header.rounding.digits = self.digits.unwrap_or(header.rounding.digits);
-        let kind = if self.tax_inclusive == Some(true) { TaxKind::Inclusive } else { TaxKind::Exclusive };
+        let kind =
+            if self.tax_inclusive == Some(true) { TaxKind::Inclusive } else { TaxKind::Exclusive };
         header.tax = Tax { basis_points: self.tax_basis_points.unwrap_or(0), kind };
         if let Some(zone) = &self.time_zone {
             header.time_zone = zone.as_str().into();
@@ -120,7 +123,8 @@ async fn put(
     let header = query.header(slug.as_str(), valid_from)?;
     let text = body.clone();
     let prepared = tokio::task::spawn_blocking(move || prepare(header, &text)).await;
-    let prepared = prepared.map_err(|_| Problem::unavailable("reading the list was broken off"))??;
+    let prepared =
+        prepared.map_err(|_| Problem::unavailable("reading the list was broken off"))??;
     let staging = random_u64() >> 1;
     let rows = u32::try_from(prepared.rows.len()).unwrap_or(u32::MAX);
     let result = stage(&platform, role, staging, &prepared.rows).await;
@@ -160,10 +164,16 @@ async fn put(
     }
 }
 
-async fn stage(platform: &Platform, role: Role, staging: u64, rows: &[RateSpec]) -> Result<u32, Problem> {
+async fn stage(
+    platform: &Platform,
+    role: Role,
+    staging: u64,
+    rows: &[RateSpec],
+) -> Result<u32, Problem> {
     let mut index = 0u32;
     for chunk in rows.chunks(ROWS_AT_ONCE) {
-        let rows = minicbor::to_vec(chunk).map_err(|_| Problem::unavailable("the rows cannot be encoded"))?;
+        let rows = minicbor::to_vec(chunk)
+            .map_err(|_| Problem::unavailable("the rows cannot be encoded"))?;
         let order = Administer::StageRows { staging, index, rows };
         submit(platform, Administration { role, idempotency: None, order }).await?;
         index += 1;

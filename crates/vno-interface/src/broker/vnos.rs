@@ -73,14 +73,21 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<VnoBody>), Problem> {
     let new = &body.value;
     let currency = parse("currency", &new.currency)?;
-    let wholesale = new.wholesale_currency.as_deref().map(|text| parse("wholesale_currency", text)).transpose()?;
+    let wholesale = new
+        .wholesale_currency
+        .as_deref()
+        .map(|text| parse("wholesale_currency", text))
+        .transpose()?;
     let order = Administer::CreateVno(Box::new(NewVno {
         slug: slug(&new.id)?,
         name: new.name.as_str().into(),
         currency,
         wholesale_currency: wholesale.unwrap_or(currency),
         time_zone: new.time_zone.as_deref().unwrap_or("UTC").into(),
-        credit_limit: new.credit_limit.as_deref().map_or(Ok(Default::default()), |text| parse("credit_limit", text))?,
+        credit_limit: new
+            .credit_limit
+            .as_deref()
+            .map_or(Ok(Default::default()), |text| parse("credit_limit", text))?,
     }));
     carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
     let caller = Caller { registry: platform.registry(), ..caller };
@@ -178,21 +185,40 @@ pub async fn change(
     Ok(Json(VnoBody::of(caller.vno(&vno)?, &caller)))
 }
 
-fn change_of(caller: &Caller, id: tandem_domain::identifier::VnoId, body: &VnoChangeBody) -> Result<VnoChange, Problem> {
+fn change_of(
+    caller: &Caller,
+    id: tandem_domain::identifier::VnoId,
+    body: &VnoChangeBody,
+) -> Result<VnoChange, Problem> {
     let list = |owner, slug: &String| {
         let list = caller.registry.price_list_by_slug(owner, slug);
         list.map(|list| list.id).ok_or_else(|| Problem::not_found("price list"))
     };
-    let carriers = body.carriers.as_ref().map(|slugs| slugs.iter().map(|slug| Ok(caller.carrier(slug)?.id)).collect());
+    let carriers = body
+        .carriers
+        .as_ref()
+        .map(|slugs| slugs.iter().map(|slug| Ok(caller.carrier(slug)?.id)).collect());
     Ok(VnoChange {
         name: body.name.as_deref().map(Into::into),
         standing: body.standing.as_deref().map(standing).transpose()?,
-        retail: body.retail_price_list.as_ref().map(|slug| list(PriceListOwner::Vno(id), slug)).transpose()?,
+        retail: body
+            .retail_price_list
+            .as_ref()
+            .map(|slug| list(PriceListOwner::Vno(id), slug))
+            .transpose()?,
         wholesale: body.wholesale.as_ref().map(|terms| wholesale(terms, list)).transpose()?,
-        credit_limit: body.credit_limit.as_deref().map(|text| parse("credit_limit", text)).transpose()?,
+        credit_limit: body
+            .credit_limit
+            .as_deref()
+            .map(|text| parse("credit_limit", text))
+            .transpose()?,
         final_unit: body.final_unit.as_ref().map(final_unit).transpose()?,
         failure_handling: body.failure_handling.as_deref().map(failure_handling).transpose()?,
-        grants: body.grants.as_ref().map(|grants| grants.iter().map(grant).collect()).transpose()?,
+        grants: body
+            .grants
+            .as_ref()
+            .map(|grants| grants.iter().map(grant).collect())
+            .transpose()?,
         carriers: carriers.transpose()?,
         default_offer: None,
     })
@@ -203,10 +229,14 @@ fn wholesale(
     list: impl Fn(PriceListOwner, &String) -> Result<tandem_domain::identifier::PriceListId, Problem>,
 ) -> Result<WholesaleTerms, Problem> {
     match (&body.price_list, body.retail_minus_basis_points, body.cost_plus_basis_points) {
-        (Some(slug), None, None) => Ok(WholesaleTerms::PriceList(list(PriceListOwner::Broker, slug)?)),
+        (Some(slug), None, None) => {
+            Ok(WholesaleTerms::PriceList(list(PriceListOwner::Broker, slug)?))
+        }
         (None, Some(points), None) if points <= 10_000 => Ok(WholesaleTerms::RetailMinus(points)),
         (None, None, Some(points)) => Ok(WholesaleTerms::CostPlus(points)),
-        _ => Err(Problem::invalid("wholesale: expected one of price_list, retail_minus_basis_points, cost_plus_basis_points")),
+        _ => Err(Problem::invalid(
+            "wholesale: expected one of price_list, retail_minus_basis_points, cost_plus_basis_points",
+        )),
     }
 }
 
@@ -215,14 +245,19 @@ fn final_unit(body: &FinalUnitBody) -> Result<FinalUnitAction, Problem> {
         ("terminate", None, None) => Ok(FinalUnitAction::Terminate),
         ("redirect", Some(address), None) => Ok(FinalUnitAction::Redirect(address.as_str().into())),
         ("restrict", None, Some(filter)) => Ok(FinalUnitAction::Restrict(filter.as_str().into())),
-        _ => Err(Problem::invalid("final_unit: expected terminate, redirect with an address, or restrict with a filter")),
+        _ => Err(Problem::invalid(
+            "final_unit: expected terminate, redirect with an address, or restrict with a filter",
+        )),
     }
 }
 
 fn failure_handling(text: &str) -> Result<FailureHandling, Problem> {
-    let all = [FailureHandling::Terminate, FailureHandling::Continue, FailureHandling::RetryAndTerminate];
+    let all =
+        [FailureHandling::Terminate, FailureHandling::Continue, FailureHandling::RetryAndTerminate];
     let found = all.into_iter().find(|handling| handling.name() == text);
-    found.ok_or_else(|| Problem::invalid("failure_handling: expected terminate, continue or retry_and_terminate"))
+    found.ok_or_else(|| {
+        Problem::invalid("failure_handling: expected terminate, continue or retry_and_terminate")
+    })
 }
 
 fn grant(body: &GrantBody) -> Result<(Unit, GrantPolicy), Problem> {
@@ -255,7 +290,9 @@ pub struct TransferBody {
 
 pub fn transfer_body(receipt: Receipt) -> Result<TransferBody, Problem> {
     match receipt {
-        Receipt::Transfer { number, balance, .. } => Ok(TransferBody { number, balance: MoneyBody::of(balance) }),
+        Receipt::Transfer { number, balance, .. } => {
+            Ok(TransferBody { number, balance: MoneyBody::of(balance) })
+        }
         _ => Err(Problem::unavailable("unexpected receipt")),
     }
 }
@@ -271,7 +308,8 @@ pub async fn deposit(
 ) -> Result<(StatusCode, Json<TransferBody>), Problem> {
     let vno = caller.vno_id(&vno)?;
     let money = body.value.money.to_domain()?;
-    let order = Administer::Deposit { vno, money, note: body.value.note.as_deref().map(Into::into) };
+    let order =
+        Administer::Deposit { vno, money, note: body.value.note.as_deref().map(Into::into) };
     let receipt = carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
     Ok((StatusCode::CREATED, Json(transfer_body(receipt)?)))
 }
@@ -295,7 +333,9 @@ pub async fn balance(
 ) -> Result<Json<VnoBalanceBody>, Problem> {
     let vno = caller.vno(&vno)?;
     let id = vno.id;
-    let read = platform.read(move |state, _| (state.vno_balance(id), state.tally(id).cloned().unwrap_or_default()));
+    let read = platform.read(move |state, _| {
+        (state.vno_balance(id), state.tally(id).cloned().unwrap_or_default())
+    });
     let (balance, tally) = read.await.map_err(unavailable)?;
     let money = |amount| MoneyBody::of(Money::new(amount, vno.wholesale_currency));
     Ok(Json(VnoBalanceBody {

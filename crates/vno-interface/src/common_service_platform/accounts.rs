@@ -74,8 +74,11 @@ impl BucketBody {
 }
 
 pub async fn show(platform: &Platform, id: AccountId) -> Result<AccountBody, Problem> {
-    let account = platform.read(move |state, _| state.account(id).cloned()).await.map_err(unavailable)?;
-    account.map(|account| AccountBody::of(id, &account)).ok_or_else(|| Problem::not_found("account"))
+    let account =
+        platform.read(move |state, _| state.account(id).cloned()).await.map_err(unavailable)?;
+    account
+        .map(|account| AccountBody::of(id, &account))
+        .ok_or_else(|| Problem::not_found("account"))
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -101,7 +104,10 @@ pub async fn open(
     let order = Administer::OpenAccount {
         subscriber,
         currency: new.currency.as_deref().map(|text| parse("currency", text)).transpose()?,
-        credit_limit: new.credit_limit.as_deref().map_or(Ok(Amount::ZERO), |text| parse("credit_limit", text))?,
+        credit_limit: new
+            .credit_limit
+            .as_deref()
+            .map_or(Ok(Amount::ZERO), |text| parse("credit_limit", text))?,
         shared: new.shared,
     };
     match carry_out(&platform, caller.role(), key, &body.bytes, order).await? {
@@ -138,7 +144,8 @@ pub async fn change(
     body: JsonBody<AccountChangeBody>,
 ) -> Result<Json<AccountBody>, Problem> {
     let id = identifiers::parse_account(caller.vno_id(&vno)?, &account)?;
-    let credit_limit = body.value.credit_limit.as_deref().map(|text| parse("credit_limit", text)).transpose()?;
+    let credit_limit =
+        body.value.credit_limit.as_deref().map(|text| parse("credit_limit", text)).transpose()?;
     let order = Administer::ChangeAccount { id, credit_limit, shared: body.value.shared };
     carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
     Ok(Json(show(&platform, id).await?))

@@ -91,7 +91,10 @@ pub async fn add(
     let subscriber = identifiers::parse_subscriber(vno, &subscriber)?;
     let identities = body.value.identities.iter().map(IdentityBody::to_domain);
     let rules = body.value.payer_rules.iter().map(|rule| rule.to_domain(vno));
-    let line = NewLine { identities: identities.collect::<Result<_, _>>()?, payer_rules: rules.collect::<Result<_, _>>()? };
+    let line = NewLine {
+        identities: identities.collect::<Result<_, _>>()?,
+        payer_rules: rules.collect::<Result<_, _>>()?,
+    };
     let order = Administer::AddLine(subscriber, Box::new(line));
     match carry_out(&platform, caller.role(), key, &body.bytes, order).await? {
         Receipt::Line(id) => Ok((StatusCode::CREATED, Json(show(&platform, id).await?))),
@@ -121,15 +124,27 @@ pub async fn change(
     let vno = caller.vno_id(&vno)?;
     let id = identifiers::parse_line(vno, &line)?;
     let wanted = &body.value;
-    let services = |names: &Vec<String>| names.iter().map(|name| parse("barred", name)).collect::<Result<_, _>>();
-    let identities = |all: &Vec<IdentityBody>| all.iter().map(IdentityBody::to_domain).collect::<Result<_, _>>();
-    let rules = |all: &Vec<PayerRuleBody>| all.iter().map(|rule| rule.to_domain(vno)).collect::<Result<_, _>>();
+    let services = |names: &Vec<String>| {
+        names.iter().map(|name| parse("barred", name)).collect::<Result<_, _>>()
+    };
+    let identities =
+        |all: &Vec<IdentityBody>| all.iter().map(IdentityBody::to_domain).collect::<Result<_, _>>();
+    let rules = |all: &Vec<PayerRuleBody>| {
+        all.iter().map(|rule| rule.to_domain(vno)).collect::<Result<_, _>>()
+    };
     let change = LineChange {
         standing: wanted.standing.as_deref().map(standing).transpose()?,
         barred: wanted.barred.as_ref().map(services).transpose()?,
         identities: wanted.identities.as_ref().map(identities).transpose()?,
         payer_rules: wanted.payer_rules.as_ref().map(rules).transpose()?,
     };
-    carry_out(&platform, caller.role(), key, &body.bytes, Administer::ChangeLine(id, Box::new(change))).await?;
+    carry_out(
+        &platform,
+        caller.role(),
+        key,
+        &body.bytes,
+        Administer::ChangeLine(id, Box::new(change)),
+    )
+    .await?;
     Ok(Json(show(&platform, id).await?))
 }

@@ -120,7 +120,9 @@ pub async fn publish(
 ) -> Result<(StatusCode, Json<OfferBody>), Problem> {
     let vno = caller.vno_id(&vno)?;
     let new = &body.value;
-    let fee = |name, text: &Option<String>| text.as_deref().map_or(Ok(Amount::ZERO), |text| parse(name, text));
+    let fee = |name, text: &Option<String>| {
+        text.as_deref().map_or(Ok(Amount::ZERO), |text| parse(name, text))
+    };
     let list = |slug: &String| {
         let list = caller.registry.price_list_by_slug(PriceListOwner::Vno(vno), slug);
         list.map(|list| list.id).ok_or_else(|| Problem::not_found("price list"))
@@ -135,7 +137,11 @@ pub async fn publish(
         period: new.period.as_deref().map(period).transpose()?,
         validity_days: new.validity_days,
         proration: if new.prorated { Proration::Daily } else { Proration::Full },
-        allowances: new.allowances.iter().map(AllowanceBody::to_domain).collect::<Result<_, _>>()?,
+        allowances: new
+            .allowances
+            .iter()
+            .map(AllowanceBody::to_domain)
+            .collect::<Result<_, _>>()?,
         prices: new.price_list.as_ref().map(list).transpose()?,
     }));
     carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
@@ -146,7 +152,10 @@ pub async fn publish(
 
 /// List the VNO's offers
 #[utoipa::path(get, path = "/v1/vnos/{vno}/offers", params(("vno" = String, Path)), responses((status = 200, body = Vec<OfferBody>), Errors))]
-pub async fn list(caller: Caller, Path(vno): Path<String>) -> Result<Json<Vec<OfferBody>>, Problem> {
+pub async fn list(
+    caller: Caller,
+    Path(vno): Path<String>,
+) -> Result<Json<Vec<OfferBody>>, Problem> {
     let vno = caller.vno_id(&vno)?;
     let offers = caller.registry.offers.iter().filter(|offer| offer.vno == vno);
     Ok(Json(offers.map(|offer| body_of(offer, &caller)).collect()))
@@ -161,7 +170,8 @@ pub async fn withdraw(
     key: IdempotencyKey,
 ) -> Result<StatusCode, Problem> {
     let vno = caller.vno_id(&vno)?;
-    let offer = caller.registry.offer_by_slug(vno, &offer).ok_or_else(|| Problem::not_found("offer"))?.id;
+    let offer =
+        caller.registry.offer_by_slug(vno, &offer).ok_or_else(|| Problem::not_found("offer"))?.id;
     carry_out(&platform, caller.role(), key, b"", Administer::WithdrawOffer(offer)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -80,7 +80,11 @@ impl SubscriberBody {
             name: profile.name.map(String::from),
             email: profile.email.map(String::from),
             reference: profile.reference.map(String::from),
-            lines: subscriber.lines.iter().map(|line| LineBody::of(LineId::new(id, line.number), line)).collect(),
+            lines: subscriber
+                .lines
+                .iter()
+                .map(|line| LineBody::of(LineId::new(id, line.number), line))
+                .collect(),
             accounts: subscriber
                 .accounts
                 .iter()
@@ -91,8 +95,13 @@ impl SubscriberBody {
     }
 }
 
-async fn show(platform: &Platform, caller: &Caller, id: SubscriberId) -> Result<SubscriberBody, Problem> {
-    let subscriber = platform.read(move |state, _| state.subscriber(id).cloned()).await.map_err(unavailable)?;
+async fn show(
+    platform: &Platform,
+    caller: &Caller,
+    id: SubscriberId,
+) -> Result<SubscriberBody, Problem> {
+    let subscriber =
+        platform.read(move |state, _| state.subscriber(id).cloned()).await.map_err(unavailable)?;
     let subscriber = subscriber.ok_or_else(|| Problem::not_found("subscriber"))?;
     let profile = ask_books(platform, move |books| books.profile(id)).await?;
     Ok(SubscriberBody::of(&subscriber, profile.unwrap_or_default(), caller))
@@ -111,7 +120,8 @@ pub async fn create(
     let new = &body.value;
     let text = |text: &Option<String>| text.as_deref().map(Into::into);
     let line = |line: &NewSubscriberLine| {
-        let identities = line.identities.iter().map(IdentityBody::to_domain).collect::<Result<_, _>>()?;
+        let identities =
+            line.identities.iter().map(IdentityBody::to_domain).collect::<Result<_, _>>()?;
         Ok(NewLine { identities, payer_rules: Vec::new() })
     };
     let offer = |slug: &String| {
@@ -120,16 +130,24 @@ pub async fn create(
     };
     let order = Administer::CreateSubscriber(Box::new(NewSubscriber {
         vno,
-        profile: Profile { name: text(&new.name), email: text(&new.email), reference: text(&new.reference) },
+        profile: Profile {
+            name: text(&new.name),
+            email: text(&new.email),
+            reference: text(&new.reference),
+        },
         lines: new.lines.iter().map(line).collect::<Result<_, Problem>>()?,
-        credit_limit: new.credit_limit.as_deref().map_or(Ok(Default::default()), |text| parse("credit_limit", text))?,
+        credit_limit: new
+            .credit_limit
+            .as_deref()
+            .map_or(Ok(Default::default()), |text| parse("credit_limit", text))?,
         offers: new.offers.iter().map(offer).collect::<Result<_, _>>()?,
     }));
     match carry_out(&platform, caller.role(), key, &body.bytes, order).await? {
         Receipt::Subscriber(id) => {
             let mut shown = show(&platform, &caller, id).await?;
             // The books may be a moment behind what was just written.
-            (shown.name, shown.email, shown.reference) = (new.name.clone(), new.email.clone(), new.reference.clone());
+            (shown.name, shown.email, shown.reference) =
+                (new.name.clone(), new.email.clone(), new.reference.clone());
             Ok((StatusCode::CREATED, Json(shown)))
         }
         _ => Err(Problem::unavailable("unexpected receipt")),
@@ -222,9 +240,14 @@ pub async fn list(
         reference: profile.reference.map(String::from),
     };
     if let Some(identity) = &search.identity {
-        let (kind, value) = identity.split_once(':').ok_or_else(|| Problem::invalid("identity: expected type:value"))?;
+        let (kind, value) = identity
+            .split_once(':')
+            .ok_or_else(|| Problem::invalid("identity: expected type:value"))?;
         let identity = IdentityBody { kind: kind.into(), value: value.into() }.to_domain()?;
-        let line = platform.read(move |state, _| state.identities.line(&identity)).await.map_err(unavailable)?;
+        let line = platform
+            .read(move |state, _| state.identities.line(&identity))
+            .await
+            .map_err(unavailable)?;
         let Some(id) = line.map(LineId::subscriber).filter(|id| id.vno() == vno) else {
             return Ok(Json(Page::of(Vec::new(), limit, None)));
         };
@@ -232,7 +255,13 @@ pub async fn list(
         return Ok(Json(Page::of(vec![found(id, profile.unwrap_or_default())], limit + 1, None)));
     }
     let text = search.text;
-    let rows = ask_books(&platform, move |books| books.subscribers(vno, text.as_deref(), before, limit)).await?;
+    let rows =
+        ask_books(&platform, move |books| books.subscribers(vno, text.as_deref(), before, limit))
+            .await?;
     let last = rows.last().map(|row| row.cursor);
-    Ok(Json(Page::of(rows.into_iter().map(|row| found(row.id, row.profile)).collect(), limit, last)))
+    Ok(Json(Page::of(
+        rows.into_iter().map(|row| found(row.id, row.profile)).collect(),
+        limit,
+        last,
+    )))
 }

@@ -40,7 +40,12 @@ pub async fn subscribe(
     let order = Administer::Subscribe {
         subscriber: identifiers::parse_subscriber(vno, &subscriber)?,
         offer: offer.ok_or_else(|| Problem::not_found("offer"))?.id,
-        account: body.value.account.as_deref().map(|text| identifiers::parse_account(vno, text)).transpose()?,
+        account: body
+            .value
+            .account
+            .as_deref()
+            .map(|text| identifiers::parse_account(vno, text))
+            .transpose()?,
     };
     match carry_out(&platform, caller.role(), key, &body.bytes, order).await? {
         Receipt::Subscription(id) => {

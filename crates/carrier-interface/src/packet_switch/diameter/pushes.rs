@@ -11,14 +11,17 @@ use tokio::sync::mpsc;
 /// Orders that may wait for one connection; what is beyond stays in the outbox until the peer connects anew.
 const QUEUE_MAX: usize = 4096;
 
+/// By peer, each with its number, oldest first.
+type Connections = HashMap<PeerId, Vec<(u64, mpsc::Sender<Directive>)>>;
+
 /// The connections by peer. An order goes to the newest connection of its peer.
 #[derive(Default)]
 pub(super) struct Pushes {
-    by_peer: Mutex<HashMap<PeerId, Vec<(u64, mpsc::Sender<Directive>)>>>,
+    by_peer: Mutex<Connections>,
 }
 
 impl Pushes {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Vec<(u64, mpsc::Sender<Directive>)>>> {
+    fn lock(&self) -> MutexGuard<'_, Connections> {
         self.by_peer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
