@@ -7,7 +7,9 @@ mod draft;
 mod funds;
 mod grant;
 mod group;
+mod hold;
 mod one_time;
+mod pushes;
 mod rates;
 mod request;
 mod session;
@@ -26,7 +28,7 @@ pub use session::{Context, EndCause, Session};
 
 pub use draft::{BucketChange, CounterChange, CounterOwner};
 pub(crate) use one_time::decide_event;
+pub(crate) use pushes::{abort, decide_peer_state, directive, reauthorise};
 pub(crate) use sessions::{
-    Supervision, abort, decide_peer_state, decide_session, decide_supervision, directive,
-    end_session, new_sweep, reauthorise,
+    Supervision, decide_session, decide_supervision, end_session, new_sweep,
 };

@@ -18,9 +18,8 @@ use super::session::{Context, EndCause, GivenAnswer, Session};
 use super::settle;
 use crate::answered::{Reply, RequestKey};
 use crate::decide::Decision;
-use crate::directive::{Directive, DirectiveId, Order};
 use crate::event::{Event, Movements, Remembered, SessionClosing, SessionReport};
-use crate::identifier::{CarrierId, Identity, LineId, PeerId, SessionId, SubscriberId, VnoId};
+use crate::identifier::{CarrierId, Identity, LineId, SessionId, VnoId};
 use crate::party::Standing;
 use crate::state::State;
 use crate::sweep::{Sweep, SweepPurpose};
@@ -418,85 +417,4 @@ pub(crate) enum Supervision {
     Gone,
     Settled(Box<Event>),
     NotBefore(Timestamp),
-}
-
-/// Orders to the switch of one session; numbers follow those already issued and `earlier` of this decision.
-pub(crate) fn directive(
-    state: &State,
-    earlier: usize,
-    session: &Session,
-    order: Order,
-    now: Timestamp,
-) -> Event {
-    Event::DirectiveIssued(Box::new(Directive {
-        id: DirectiveId(state.directives_issued + 1 + earlier as u64),
-        session: session.id,
-        key: session.key.clone(),
-        peer: session.peer,
-        host: session.origin_host.clone(),
-        realm: session.origin_realm.clone(),
-        order,
-        issued_at: now,
-    }))
-}
-
-/// Money or a plan changed: sessions that wait for money, or run on their last units, are asked to come again.
-pub(crate) fn reauthorise(
-    state: &State,
-    subscriber: SubscriberId,
-    all: bool,
-    now: Timestamp,
-) -> Vec<Event> {
-    let mut events = Vec::new();
-    let sessions = state.sessions_of(subscriber).iter().filter_map(|id| state.sessions.get(id));
-    for session in sessions.filter(|session| !session.ending) {
-        let wants =
-            |group: &&Group| all || matches!(group.phase, Phase::Waiting | Phase::FinalGrant);
-        let wanting: SmallVec<[GroupKey; 4]> =
-            session.groups.iter().filter(wants).map(|group| group.key).collect();
-        let order = match wanting.as_slice() {
-            [] => continue,
-            [one] => Order::Reauthorise(Some(*one)),
-            _ => Order::Reauthorise(None),
-        };
-        events.push(directive(state, events.len(), session, order, now));
-    }
-    events
-}
-
-/// The line or subscriber was blocked: its sessions are ended at the switch.
-pub(crate) fn abort(
-    state: &State,
-    subscriber: SubscriberId,
-    concerns: impl Fn(&Session) -> bool,
-    now: Timestamp,
-) -> Vec<Event> {
-    let sessions = state.sessions_of(subscriber).iter().filter_map(|id| state.sessions.get(id));
-    let mut events = Vec::new();
-    let concerned = sessions.filter(|session| !session.ending && concerns(session));
-    for (issued, session) in concerned.enumerate() {
-        events.push(Event::SessionEnding(session.id));
-        events.push(directive(state, issued, session, Order::Abort, now));
-    }
-    events
-}
-
-/// Did this host of the peer lose its sessions? (RFC 6733 section 8.16)
-pub(crate) fn decide_peer_state(
-    state: &State,
-    peer: PeerId,
-    host: &str,
-    value: u32,
-) -> SmallVec<[Event; 1]> {
-    let known = state.origin_states.get(&(peer, Box::from(host))).copied();
-    if known.is_some_and(|known| known >= value) {
-        return SmallVec::new();
-    }
-    let mut events: SmallVec<[Event; 1]> = SmallVec::new();
-    events.push(Event::PeerRestarted(peer, host.into(), value));
-    if known.is_some() {
-        let purpose = SweepPurpose::SettlePeer(peer, host.into(), value);
-        events.push(Event::SweepBegun(new_sweep(state, purpose)));
-    }
-    events
 }

@@ -67,7 +67,9 @@ pub async fn issue(
             )
         }
         _ => {
-            return Err(Problem::invalid("role: expected broker, vno, carrier or content_provider"));
+            return Err(Problem::invalid(
+                "role: expected broker, vno, carrier or content_provider",
+            ));
         }
     };
     let secret = new_key();

@@ -1,0 +1,167 @@
+//! Holds: what a grant reserves with every payer, and with the VNO's own account at the broker.
+
+use super::draft::{CounterOwner, Draft};
+use super::funds::{Charging, Payer, hold};
+use super::grant::{Plan, affordable, leg_so_far, use_times};
+use super::group::{Group, Leg, PayerLeg, Wholesale};
+use super::rates::{Priced, priced};
+use super::request::Declined;
+use super::settle::{derived, pieces, so_far};
+use crate::money::Amount;
+use crate::rating::{BandIndex, Charge, LegSoFar};
+use crate::subscriber::Pays;
+
+/// Reserves the plan's billable units: allowances first, then money, payer after payer.
+/// Returns the net of the money reserved.
+pub(super) fn hold_retail(
+    charging: &Charging<'_>,
+    draft: &mut Draft,
+    group: &mut Group,
+    plan: &Plan<'_>,
+) -> Amount {
+    let mut left = plan.further;
+    let mut net = Amount::ZERO;
+    for payer in &plan.payers {
+        let mut leg = PayerLeg::new(payer.id, payer.account.currency);
+        for bucket in charging.allowances(draft, payer, group.unit, &plan.usage) {
+            let free = u64::try_from(draft.free(payer.id, bucket)).unwrap_or(0);
+            let units = left.min(free);
+            if units > 0 {
+                hold(draft, &mut leg, bucket.id, i64::try_from(units).unwrap_or(i64::MAX));
+                left -= units;
+            }
+        }
+        if left > 0
+            && payer.pays == Pays::Everything
+            && payer.account.currency == plan.retail.currency()
+        {
+            let offset = plan.further - left;
+            let money = charging.money_free(draft, payer, &plan.usage);
+            let units =
+                affordable(charging, draft, group, &plan.retail, payer, offset, money, left);
+            let (gross, part) = price_of(charging, draft, group, plan, payer, offset, units);
+            charging.hold_money(draft, payer, &plan.usage, &mut leg, gross);
+            net = net.saturating_add(part);
+            left -= units;
+        }
+        keep_holds(group, leg);
+        if left == 0 {
+            break;
+        }
+    }
+    net
+}
+
+fn keep_holds(group: &mut Group, leg: PayerLeg) {
+    match group.payers.iter_mut().find(|known| known.account == leg.account) {
+        Some(known) => known.holds = leg.holds,
+        None if !leg.holds.is_empty() => group.payers.push(leg),
+        None => {}
+    }
+}
+
+/// What `units` more would cost this payer at the dearest time they may be used, with tax and without.
+fn price_of(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    group: &Group,
+    plan: &Plan<'_>,
+    payer: &Payer<'_>,
+    offset: u64,
+    units: u64,
+) -> (Amount, Amount) {
+    if units == 0 {
+        return (Amount::ZERO, Amount::ZERO);
+    }
+    let so_far = leg_so_far(charging, draft, group, &plan.retail, payer, offset);
+    let net_before = group
+        .payers
+        .iter()
+        .find(|leg| leg.account == payer.id)
+        .map_or(Amount::ZERO, |leg| leg.meter.net);
+    let mut dearest = (Amount::ZERO, Amount::ZERO);
+    for used_at in use_times(charging, &plan.retail, group) {
+        let position = group.billable.saturating_add(offset);
+        let pieces = pieces(&plan.retail, group.started_at, position, units, used_at);
+        if let Some(charge) = price_pieces(&plan.retail, &so_far, &pieces) {
+            let gross = charge.gross.saturating_sub(so_far.charged);
+            if gross > dearest.0 {
+                dearest = (gross, charge.net.saturating_sub(net_before));
+            }
+        }
+    }
+    dearest
+}
+
+/// The charge with these units added; None when an amount overflows, which affordability has excluded.
+pub(super) fn price_pieces(
+    priced: &Priced<'_>,
+    so_far: &LegSoFar,
+    pieces: &[(BandIndex, u64)],
+) -> Option<Charge> {
+    let mut exact = so_far.exact;
+    let mut position = so_far.position;
+    for (band, units) in pieces {
+        let end = position.checked_add(*units)?;
+        exact = exact.checked_add(priced.rate.cost(*band, position, end).ok()?).ok()?;
+        position = end;
+    }
+    priced.prices.settle(priced.rate, exact, true).ok()
+}
+
+/// Reserves on the VNO's account with the broker what the plan's units will cost it.
+pub(super) fn hold_wholesale(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    group: &Group,
+    units: u64,
+    retail_net: Amount,
+) -> Result<Amount, Declined> {
+    let Some(wholesale) = &group.wholesale else {
+        return Ok(Amount::ZERO);
+    };
+    let hold = match wholesale {
+        Wholesale::Rated(leg) => {
+            leg_hold(charging, draft, leg, CounterOwner::Vno(charging.vno.id), group, units)
+                .ok_or(Declined::NoWholesaleRate)?
+        }
+        Wholesale::RetailMinus { basis_points, currency, .. } => {
+            let from = group.payers.first().map(|payer| payer.currency);
+            let part = 10_000 - i128::from(*basis_points).min(10_000);
+            derived(charging, retail_net, from, *currency, part, group.started_at)?
+        }
+        Wholesale::CostPlus { basis_points, currency, .. } => {
+            let owner = CounterOwner::Carrier(charging.carrier);
+            let cost = match &group.cost {
+                Some(leg) => leg_hold(charging, draft, leg, owner, group, units)
+                    .ok_or(Declined::NoCostRate)?,
+                None => Amount::ZERO,
+            };
+            let part = 10_000 + i128::from(*basis_points);
+            let from = group.cost.as_ref().map(|leg| leg.currency);
+            derived(charging, cost, from, *currency, part, group.started_at)?
+        }
+    };
+    if hold > charging.wholesale_free(draft) { Err(Declined::VnoCreditExhausted) } else { Ok(hold) }
+}
+
+/// What `units` more use adds to a leg without tax.
+fn leg_hold(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    leg: &Leg,
+    owner: CounterOwner,
+    group: &Group,
+    units: u64,
+) -> Option<Amount> {
+    let priced = priced(charging, leg.rate)?;
+    let total = group.used.saturating_add(units);
+    let further = priced.rate.billable(total).saturating_sub(leg.meter.units);
+    if further == 0 {
+        return Some(Amount::ZERO);
+    }
+    let so_far = so_far(charging, draft, &priced, owner, &leg.meter, leg.meter.units);
+    let pieces = pieces(&priced, group.started_at, leg.meter.units, further, charging.now);
+    let charge = price_pieces(&priced, &so_far, &pieces)?;
+    Some(charge.net.saturating_sub(leg.meter.net))
+}
