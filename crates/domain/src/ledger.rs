@@ -3,9 +3,9 @@
 //! A positive amount is a credit: what the broker's platform owes the account's owner grows.
 //! Accounts of subscribers are kept with the subscriber; all others, few, are kept here.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
+use hashbrown::HashMap;
 use minicbor::{Decode, Encode};
 
 use crate::identifier::{AccountId, CarrierId, ContentProviderId, VnoId};
@@ -178,7 +178,7 @@ pub fn check_balanced(postings: &[Posting]) -> Result<(), Unbalanced> {
 
 /// Balances of all accounts but the subscribers'.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger(BTreeMap<(LedgerAccount, Currency), Amount>);
+pub struct Ledger(HashMap<(LedgerAccount, Currency), Amount>);
 
 impl Ledger {
     pub fn balance(&self, account: LedgerAccount, currency: Currency) -> Amount {
@@ -195,8 +195,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// In the order of the accounts.
     pub fn iter(&self) -> impl Iterator<Item = (LedgerAccount, Currency, Amount)> {
-        self.0.iter().map(|((account, currency), amount)| (*account, *currency, *amount))
+        let all = self.0.iter().map(|((account, currency), amount)| (*account, *currency, *amount));
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable_by_key(|(account, currency, _)| (*account, *currency));
+        all.into_iter()
     }
 
     pub fn from_balances(balances: impl IntoIterator<Item = Posting>) -> Ledger {

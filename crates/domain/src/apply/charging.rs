@@ -16,7 +16,7 @@ pub(super) fn open(
     session: &Session,
     movements: &Movements,
 ) -> Result<(), &'static str> {
-    move_all(state, session, movements)?;
+    move_all(state, session.id, movements)?;
     let mut entry = Entry::new();
     post_groups(session, &mut entry);
     post_entry(state, &entry)?;
@@ -32,25 +32,21 @@ pub(super) fn report(
     movements: &Movements,
     at: Timestamp,
 ) -> Result<(), &'static str> {
-    let mut session = state.sessions.remove(&report.session).ok_or("unknown session")?;
-    let result = move_all(state, &session, movements);
+    move_all(state, report.session, movements)?;
+    let session = state.sessions.get_mut(&report.session).ok_or("unknown session")?;
     let mut entry = Entry::new();
+    let own = session.line.subscriber();
     let mut newcomers: SmallVec<[SubscriberId; 2]> = SmallVec::new();
     for group in &report.groups {
-        replace_group(&mut session, group, &mut entry);
-        newcomers.extend(group.payers.iter().map(|payer| payer.account.subscriber()));
+        replace_group(session, group, &mut entry);
+        let payers = group.payers.iter().map(|payer| payer.account.subscriber());
+        newcomers.extend(payers.filter(|payer| *payer != own));
     }
     session.remember(report.number, report.answer.clone());
     session.heard_at = at;
     session.supervised_until = report.supervised_until;
     session.origin_state = report.origin_state.or(session.origin_state);
-    let own = session.line.subscriber();
-    newcomers
-        .into_iter()
-        .filter(|one| *one != own)
-        .for_each(|one| state.watch(one, report.session));
-    state.sessions.insert(report.session, session);
-    result?;
+    newcomers.into_iter().for_each(|one| state.watch(one, report.session));
     post_entry(state, &entry)
 }
 
@@ -90,7 +86,7 @@ pub(super) fn close(
             }
         }
     }
-    move_all(state, &session, movements)?;
+    move_all(state, closing.session, movements)?;
     post_entry(state, &entry)
 }
 
@@ -99,7 +95,7 @@ pub(super) fn one_time(
     session: &Session,
     movements: &Movements,
 ) -> Result<(), &'static str> {
-    move_all(state, session, movements)?;
+    move_all(state, session.id, movements)?;
     let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
     tally.sessions_opened = tally.sessions_opened.max(session.id.number());
     let mut entry = Entry::new();
@@ -114,7 +110,7 @@ pub(super) fn ending(state: &mut State, id: SessionId) -> Result<(), &'static st
 
 fn move_all(
     state: &mut State,
-    session: &Session,
+    session: SessionId,
     movements: &Movements,
 ) -> Result<(), &'static str> {
     move_buckets(state, &movements.buckets)?;
@@ -133,7 +129,7 @@ fn move_all(
         };
         subscriber::count(counters, change.key, change.month, change.units);
     }
-    let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
+    let tally = state.vnos.get_mut(session.vno().index()).ok_or("unknown VNO")?;
     let held = tally.held.micros().checked_add(movements.wholesale_held);
     tally.held = crate::money::Amount::from_micros(held.ok_or("the VNO's holds overflow")?);
     Ok(())
