@@ -9,16 +9,14 @@ use std::time::Instant;
 
 use diameter_protocol::check::{Strictness, check};
 use diameter_protocol::code;
-use diameter_protocol::credit_control::{
-    CreditControlRequest, PushHead, write_abort_session, write_answer, write_re_auth,
-};
+use diameter_protocol::credit_control::{CreditControlRequest, write_answer};
 use diameter_protocol::message::{DecodeError, Header, Message};
 use diameter_protocol::peer::{Capabilities, DisconnectCause, Millis, Peer, Received};
 use diameter_protocol::writer::{FailedAvp, error_answer, padded_avps, proxy_info};
 use diameter_protocol::{Framer, ResultCode};
 use tandem_domain::charging::Declined;
 use tandem_domain::command::{Command, Response};
-use tandem_domain::directive::{Directive, DirectiveId, DirectiveOutcome, Order};
+use tandem_domain::directive::{Directive, DirectiveOutcome};
 use tandem_domain::identifier::PeerId;
 use tandem_domain::party::Standing;
 use tandem_platform::{ReplySink, Unavailable};
@@ -26,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::from_domain::{self, result_code};
+use super::pushes::Pushed;
 use super::server::Common;
 use super::to_domain::{self, Shape};
 
@@ -57,17 +56,9 @@ struct Pending {
     shape: Shape,
 }
 
-/// A push that waits for its answer.
-struct Pushed {
-    directive: Directive,
-    deadline: Millis,
-    tries: u32,
-}
-
 /// Requests of one connection under way at once; more are answered 3004.
 const PENDING_MAX: usize = 16_384;
 const READ_SIZE: usize = 64 << 10;
-const PUSH_TIMEOUT_MILLIS: u64 = 10_000;
 const PUSH_TRIES_MAX: u32 = 3;
 /// Hosts behind an agent whose Origin-State-Id is remembered.
 const HOSTS_MAX: usize = 4096;
@@ -76,18 +67,18 @@ pub(super) struct Connection {
     common: Arc<Common>,
     transport: Transport,
     started: Instant,
-    machine: Peer,
+    pub(super) machine: Peer,
     peer: Option<PeerId>,
     peer_host: String,
     is_agent: bool,
     id: u64,
     framer: Framer,
     received: Vec<u8>,
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     commands: Vec<(u64, Command)>,
     pending: HashMap<u64, Pending>,
     next_number: u64,
-    pushed: HashMap<u32, Pushed>,
+    pub(super) pushed: HashMap<u32, Pushed>,
     origin_states: HashMap<Box<str>, u32>,
     inbox: Arc<Inbox>,
     replies: mpsc::UnboundedReceiver<Replies>,
@@ -126,7 +117,7 @@ impl Connection {
         }
     }
 
-    fn now(&self) -> Millis {
+    pub(super) fn now(&self) -> Millis {
         Millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
@@ -322,7 +313,7 @@ impl Connection {
         self.enqueue(Command::PeerState(peer, host.into(), value));
     }
 
-    fn enqueue(&mut self, command: Command) -> u64 {
+    pub(super) fn enqueue(&mut self, command: Command) -> u64 {
         self.next_number += 1;
         self.commands.push((self.next_number, command));
         self.next_number
@@ -404,7 +395,7 @@ impl Connection {
     }
 
     /// Gives the platform all that was read at once. When it takes nothing more, the answer is 3004, at once.
-    fn submit(&mut self) {
+    pub(super) fn submit(&mut self) {
         if self.commands.is_empty() {
             return;
         }
@@ -444,44 +435,6 @@ impl Connection {
                 &answer,
             );
         }
-    }
-
-    fn push(&mut self, directive: Directive, tries: u32) {
-        let (hop_by_hop, end_to_end) = self.machine.identifiers();
-        let head = PushHead {
-            session_id: &directive.key,
-            origin: self.machine.local().identity(),
-            destination_host: &directive.host,
-            destination_realm: &directive.realm,
-            hop_by_hop,
-            end_to_end,
-        };
-        match directive.order {
-            Order::Reauthorise(group) => {
-                let rating_group = group.and_then(|group| group.rating_group);
-                let service_identifier = group.and_then(|group| group.service_identifier);
-                write_re_auth(&mut self.out, &head, rating_group, service_identifier);
-            }
-            Order::Abort => write_abort_session(&mut self.out, &head),
-        }
-        let deadline = self.now().plus(PUSH_TIMEOUT_MILLIS);
-        self.pushed.insert(hop_by_hop, Pushed { directive, deadline, tries });
-    }
-
-    fn push_answered(&mut self, message: &Message<'_>) {
-        let Some(pushed) = self.pushed.remove(&message.header.hop_by_hop) else { return };
-        let result = message.avp(code::RESULT_CODE).and_then(|avp| avp.u32().ok()).map(ResultCode);
-        let outcome = match result {
-            Some(result) if result.is_success() => DirectiveOutcome::Accepted,
-            Some(ResultCode::UNKNOWN_SESSION_ID) => DirectiveOutcome::UnknownSession,
-            _ => DirectiveOutcome::Failed,
-        };
-        self.directive_done(pushed.directive.id, outcome);
-    }
-
-    fn directive_done(&mut self, id: DirectiveId, outcome: DirectiveOutcome) {
-        self.enqueue(Command::DirectiveDone(id, outcome));
-        self.submit();
     }
 
     fn on_timeout(&mut self) -> bool {

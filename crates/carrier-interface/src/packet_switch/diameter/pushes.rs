@@ -3,10 +3,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tandem_domain::directive::Directive;
+use diameter_protocol::credit_control::{PushHead, write_abort_session, write_re_auth};
+use diameter_protocol::message::Message;
+use diameter_protocol::peer::Millis;
+use diameter_protocol::{ResultCode, code};
+use tandem_domain::command::Command;
+use tandem_domain::directive::{Directive, DirectiveId, DirectiveOutcome, Order};
 use tandem_domain::identifier::PeerId;
 use tandem_platform::DirectiveSink;
 use tokio::sync::mpsc;
+
+use super::connection::Connection;
 
 /// Orders that may wait for one connection; what is beyond stays in the outbox until the peer connects anew.
 const QUEUE_MAX: usize = 4096;
@@ -46,5 +53,54 @@ impl DirectiveSink for Pushes {
             // A full queue is not waited for: the order is still in the outbox.
             let _ = orders.try_send(directive.clone());
         }
+    }
+}
+
+/// A push that waits for its answer.
+pub(super) struct Pushed {
+    pub directive: Directive,
+    pub deadline: Millis,
+    pub tries: u32,
+}
+
+const PUSH_TIMEOUT_MILLIS: u64 = 10_000;
+
+impl Connection {
+    pub(super) fn push(&mut self, directive: Directive, tries: u32) {
+        let (hop_by_hop, end_to_end) = self.machine.identifiers();
+        let head = PushHead {
+            session_id: &directive.key,
+            origin: self.machine.local().identity(),
+            destination_host: &directive.host,
+            destination_realm: &directive.realm,
+            hop_by_hop,
+            end_to_end,
+        };
+        match directive.order {
+            Order::Reauthorise(group) => {
+                let rating_group = group.and_then(|group| group.rating_group);
+                let service_identifier = group.and_then(|group| group.service_identifier);
+                write_re_auth(&mut self.out, &head, rating_group, service_identifier);
+            }
+            Order::Abort => write_abort_session(&mut self.out, &head),
+        }
+        let deadline = self.now().plus(PUSH_TIMEOUT_MILLIS);
+        self.pushed.insert(hop_by_hop, Pushed { directive, deadline, tries });
+    }
+
+    pub(super) fn push_answered(&mut self, message: &Message<'_>) {
+        let Some(pushed) = self.pushed.remove(&message.header.hop_by_hop) else { return };
+        let result = message.avp(code::RESULT_CODE).and_then(|avp| avp.u32().ok()).map(ResultCode);
+        let outcome = match result {
+            Some(result) if result.is_success() => DirectiveOutcome::Accepted,
+            Some(ResultCode::UNKNOWN_SESSION_ID) => DirectiveOutcome::UnknownSession,
+            _ => DirectiveOutcome::Failed,
+        };
+        self.directive_done(pushed.directive.id, outcome);
+    }
+
+    pub(super) fn directive_done(&mut self, id: DirectiveId, outcome: DirectiveOutcome) {
+        self.enqueue(Command::DirectiveDone(id, outcome));
+        self.submit();
     }
 }
