@@ -60,7 +60,7 @@ impl RequestKey {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Reply {
     #[n(0)]
-    SessionClosed(#[n(0)] u32, #[n(1)] SessionAnswer),
+    SessionClosed(#[n(0)] u32, #[n(1)] Box<SessionAnswer>),
     #[n(1)]
     Event(#[n(0)] EventAnswer),
     /// Of an administrative write, with a fingerprint of what was asked: the same key must not name two requests.

@@ -22,6 +22,7 @@ pub mod period;
 mod provisioning;
 pub mod quantity;
 pub mod rating;
+pub mod read_ahead;
 pub mod service;
 pub mod state;
 pub mod subscriber;

@@ -13,6 +13,7 @@ use tandem_domain::decide::{Decision, decide};
 use tandem_domain::directive::Directive;
 use tandem_domain::event::{Event, Record};
 use tandem_domain::ledger::check_balanced;
+use tandem_domain::read_ahead;
 use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
 use tandem_journal::Batch;
@@ -131,10 +132,13 @@ impl Sequencer {
             }
             Job::Many { commands, sink, since } => {
                 let count = commands.len();
-                let served = commands
-                    .into_iter()
-                    .map(|(number, command)| (number, self.serve(&command, now)));
-                let replies = served.collect();
+                let mut replies = Vec::with_capacity(count);
+                for some in commands.chunks(read_ahead::COMMANDS_MAX) {
+                    read_ahead::read_ahead(&self.state, some.iter().map(|(_, command)| command));
+                    replies.extend(
+                        some.iter().map(|(number, command)| (*number, self.serve(command, now))),
+                    );
+                }
                 self.work.replies.push(Reply::Many(sink, replies, since));
                 count
             }

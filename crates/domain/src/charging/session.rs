@@ -126,7 +126,7 @@ pub struct GivenAnswer {
 
 impl Session {
     /// Answers kept for repeats; a switch has at most a few requests of one session on their way.
-    pub const ANSWERS_MAX: usize = 8;
+    pub const ANSWERS_MAX: usize = 4;
     /// Rating groups one session may have.
     pub const GROUPS_MAX: usize = 64;
 

@@ -52,7 +52,7 @@ pub(crate) fn decide_session(
     let remembered = state.answered.reply(&RequestKey::of_carrier(carrier, &request.key));
     if let Some(Reply::SessionClosed(number, answer)) = remembered {
         return if *number == request.number {
-            Decision::repeated(Ok(answer.clone()))
+            Decision::repeated(Ok(answer.as_ref().clone()))
         } else {
             Decision::refused(Declined::UnknownSession)
         };
@@ -204,7 +204,7 @@ fn go_on(
         decision.events.push(Event::SessionClosed(Box::new(closing), work.movements()));
         decision.remember = Some(Remembered {
             key: RequestKey::of_carrier(session.carrier, &request.key),
-            reply: Reply::SessionClosed(request.number, answer),
+            reply: Reply::SessionClosed(request.number, Box::new(answer)),
         });
     } else {
         let report = SessionReport {
