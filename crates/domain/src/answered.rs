@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashMap;
 use minicbor::{Decode, Encode};
 
 use crate::access::Role;
 use crate::charging::{EventAnswer, SessionAnswer};
 use crate::command::Receipt;
 use crate::identifier::CarrierId;
+use crate::parts::Parts;
 use crate::time::Timestamp;
 
 /// Names a request: interface, party and the party's own key for it, so tenants cannot meet.
@@ -71,9 +71,13 @@ pub enum Reply {
 /// The answers, oldest first out: after [`Answered::LIFE_SECONDS`], or earlier when [`Answered::ENTRIES_MAX`] are kept.
 #[derive(Clone, Debug, Default)]
 pub struct Answered {
-    replies: HashMap<RequestKey, Reply>,
-    order: VecDeque<(Timestamp, RequestKey)>,
+    replies: Parts<RequestKey, Reply>,
+    /// In chunks, for the same reason.
+    order: VecDeque<VecDeque<(Timestamp, RequestKey)>>,
 }
+
+/// Keys in one chunk of the order.
+const CHUNK: usize = 1024;
 
 impl Answered {
     pub const LIFE_SECONDS: u64 = 24 * 3600;
@@ -94,22 +98,33 @@ impl Answered {
     /// Keeps a reply; at most two old ones leave for each that comes, so no single decision pays for many.
     pub fn keep(&mut self, at: Timestamp, key: RequestKey, reply: Reply) {
         if self.replies.insert(key.clone(), reply).is_none() {
-            self.order.push_back((at, key));
+            match self.order.back_mut().filter(|chunk| chunk.len() < CHUNK) {
+                Some(chunk) => chunk.push_back((at, key)),
+                None => {
+                    let mut chunk = VecDeque::with_capacity(CHUNK);
+                    chunk.push_back((at, key));
+                    self.order.push_back(chunk);
+                }
+            }
         }
         for _ in 0..2 {
-            let Some((kept_at, _)) = self.order.front() else { return };
+            let Some(chunk) = self.order.front_mut() else { return };
+            let Some((kept_at, _)) = chunk.front() else { return };
             let too_old = kept_at.plus_seconds(Self::LIFE_SECONDS) <= at;
             if !too_old && self.replies.len() <= Self::ENTRIES_MAX {
                 return;
             }
-            if let Some((_, key)) = self.order.pop_front() {
+            if let Some((_, key)) = chunk.pop_front() {
                 self.replies.remove(&key);
+            }
+            if chunk.is_empty() {
+                self.order.pop_front();
             }
         }
     }
 
     /// In the order in which they were kept.
     pub fn iter(&self) -> impl Iterator<Item = (Timestamp, &RequestKey, &Reply)> {
-        self.order.iter().filter_map(|(at, key)| Some((*at, key, self.replies.get(key)?)))
+        self.order.iter().flatten().filter_map(|(at, key)| Some((*at, key, self.replies.get(key)?)))
     }
 }

@@ -6,6 +6,8 @@ use crate::charging::{self, Declined, EndCause, Supervision};
 use crate::command::{Command, Response};
 use crate::directive::{DirectiveId, DirectiveOutcome, Order};
 use crate::event::{Event, Record, Remembered};
+use crate::identifier::SessionId;
+use crate::parts::Parts;
 use crate::provisioning;
 use crate::state::State;
 use crate::sweep::{Sweep, SweepPurpose};
@@ -121,14 +123,7 @@ fn sweep(state: &State, now: Timestamp) -> Decision {
     let Some(sweep) = state.sweeps.first() else {
         return decision;
     };
-    let mut ids: Vec<_> =
-        state.sessions.keys().copied().filter(|id| Some(*id) > sweep.after).collect();
-    let more = ids.len() > SWEEP_STEP;
-    if more {
-        ids.select_nth_unstable(SWEEP_STEP - 1);
-        ids.truncate(SWEEP_STEP);
-    }
-    ids.sort_unstable();
+    let (ids, next) = sweep_step(state, sweep);
     let mut issued = 0;
     for session in ids.iter().filter_map(|id| state.sessions.get(id)) {
         match &sweep.purpose {
@@ -153,9 +148,34 @@ fn sweep(state: &State, now: Timestamp) -> Decision {
             _ => {}
         }
     }
-    decision.events.push(match ids.last() {
-        Some(last) if more => Event::SweepAdvanced(Sweep { after: Some(*last), ..sweep.clone() }),
-        _ => Event::SweepEnded(sweep.id),
+    decision.events.push(match next {
+        Some(next) => Event::SweepAdvanced(next),
+        None => Event::SweepEnded(sweep.id),
     });
     decision
+}
+
+/// The sessions of one step, and where the next one begins. Sessions are passed part by part, in order within
+/// each: a step reads about one part, never all sessions that are open.
+fn sweep_step(state: &State, sweep: &Sweep) -> (Vec<SessionId>, Option<Sweep>) {
+    let mut ids: Vec<SessionId> = Vec::new();
+    let mut after = sweep.after;
+    for part in sweep.part.. {
+        if part as usize >= Parts::<SessionId, ()>::COUNT {
+            break;
+        }
+        let of_part = state.sessions.keys_of_part(part as usize).copied();
+        let mut of_part: Vec<_> = of_part.filter(|id| Some(*id) > after).collect();
+        after = None;
+        of_part.sort_unstable();
+        let room = SWEEP_STEP - ids.len();
+        ids.extend(of_part.iter().take(room));
+        if of_part.len() >= room {
+            return (
+                ids.clone(),
+                Some(Sweep { part, after: ids.last().copied(), ..sweep.clone() }),
+            );
+        }
+    }
+    (ids, None)
 }

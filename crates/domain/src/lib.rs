@@ -17,6 +17,7 @@ pub mod event;
 pub mod identifier;
 pub mod ledger;
 pub mod money;
+pub mod parts;
 pub mod party;
 pub mod period;
 mod provisioning;

@@ -18,6 +18,7 @@ use crate::identifier::{
 };
 use crate::ledger::{Ledger, LedgerAccount};
 use crate::money::Amount;
+use crate::parts::Parts;
 use crate::subscriber::{Account, Counter, Line, Subscriber};
 use crate::sweep::Sweep;
 use crate::timer::{TimerKey, Timers};
@@ -54,10 +55,10 @@ pub struct State {
     pub carrier_counters: Vec<Vec<Counter>>,
     pub subscribers: Subscribers,
     pub identities: Identities,
-    pub sessions: HashMap<SessionId, Box<Session>>,
-    pub session_keys: HashMap<Box<[u8]>, SessionId>,
+    pub sessions: Parts<SessionId, Box<Session>>,
+    pub session_keys: Parts<Box<[u8]>, SessionId>,
     /// Open sessions by every subscriber whose line or account they use.
-    pub sessions_of: HashMap<SubscriberId, SmallVec<[SessionId; 2]>>,
+    pub sessions_of: Parts<SubscriberId, SmallVec<[SessionId; 2]>>,
     pub ledger: Ledger,
     pub answered: Answered,
     pub outbox: BTreeMap<DirectiveId, Directive>,
@@ -132,7 +133,7 @@ impl State {
     }
 
     pub(crate) fn watch(&mut self, subscriber: SubscriberId, session: SessionId) {
-        let sessions = self.sessions_of.entry(subscriber).or_default();
+        let sessions = self.sessions_of.get_or_insert_default(subscriber);
         if !sessions.contains(&session) {
             sessions.push(session);
         }

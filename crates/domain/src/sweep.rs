@@ -11,9 +11,11 @@ pub struct Sweep {
     pub id: u64,
     #[n(1)]
     pub purpose: SweepPurpose,
-    /// Sessions up to this one are done.
+    /// Sessions of this part of the table (see [`crate::parts`]) up to this one are done, and all parts before it.
     #[n(2)]
     pub after: Option<SessionId>,
+    #[n(3)]
+    pub part: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

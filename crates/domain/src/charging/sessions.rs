@@ -380,7 +380,7 @@ fn close_gate(state: &State, vno: VnoId) -> SmallVec<[Event; 2]> {
 }
 
 pub(crate) fn new_sweep(state: &State, purpose: SweepPurpose) -> Sweep {
-    Sweep { id: state.sweeps_begun + 1, purpose, after: None }
+    Sweep { id: state.sweeps_begun + 1, purpose, after: None, part: 0 }
 }
 
 /// Ends a session without the switch's word: holds go back, what was reported stays charged.

@@ -22,8 +22,8 @@ use super::{Bed, Figures, millis, process};
 use crate::world::{Batch, World, msisdn};
 
 const VNO: VnoId = VnoId::new(0);
+/// Submitted together, as requests read from one socket are.
 const BATCH: usize = 64;
-const BATCHES_UNDER_WAY: usize = 4;
 const SESSIONS_MAX: u64 = 200_000;
 const WARM_UP_SECONDS: u64 = 5;
 
@@ -80,7 +80,7 @@ pub fn report(
     }
 }
 
-pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
+pub fn run(seconds: u64, subscribers: u64, in_flight: usize) -> anyhow::Result<Figures> {
     let bed = Bed::new("charging", false)?;
     let platform = &bed.platform;
     let mut world = World::new(platform);
@@ -111,9 +111,11 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
         numbers: vec![0; sessions as usize],
         subscribers,
         top_ups: 0,
+        batch: BATCH.min(in_flight.max(1)),
     };
     let (sender, answered) = mpsc::channel();
-    let road = Road { platform, sink: Arc::new(Done(sender)), answered };
+    let sink = Arc::new(Done(sender));
+    let road = Road { platform, sink, answered, batches: in_flight / driver.batch };
     // Until tables have grown and every session has its full memory of answers.
     road.drive(&mut driver, Duration::from_secs(seconds.min(WARM_UP_SECONDS)))?;
     let earlier = platform.metrics_snapshot();
@@ -160,6 +162,7 @@ struct Road<'a> {
     platform: &'a Platform,
     sink: Arc<Done>,
     answered: mpsc::Receiver<usize>,
+    batches: usize,
 }
 
 impl Road<'_> {
@@ -169,7 +172,7 @@ impl Road<'_> {
         let mut good = 0;
         let mut under_way = 0;
         while started.elapsed() < duration {
-            while under_way < BATCHES_UNDER_WAY {
+            while under_way < self.batches.max(1) {
                 self.platform.submit_many(driver.batch(), self.sink.clone())?;
                 under_way += 1;
             }
@@ -189,11 +192,12 @@ struct Driver {
     numbers: Vec<u32>,
     subscribers: u64,
     top_ups: u64,
+    batch: usize,
 }
 
 impl Driver {
     fn batch(&mut self) -> Vec<(u64, Command)> {
-        (0..BATCH as u64).map(|number| (number, self.operation())).collect()
+        (0..self.batch as u64).map(|number| (number, self.operation())).collect()
     }
 
     fn operation(&mut self) -> Command {

@@ -38,6 +38,9 @@ struct Shape {
     seconds: Option<u64>,
     #[arg(long)]
     subscribers: Option<u64>,
+    /// Operations under way at once.
+    #[arg(long)]
+    in_flight: Option<usize>,
     /// One JSON object on the last line.
     #[arg(long)]
     json: bool,
@@ -47,7 +50,11 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     crate::log_to_stderr(tracing::Level::ERROR);
     let (figures, json) = match arguments.what {
         Bench::Charging(shape) => (
-            charging::run(shape.seconds.unwrap_or(15), shape.subscribers.unwrap_or(1_000_000))?,
+            charging::run(
+                shape.seconds.unwrap_or(15),
+                shape.subscribers.unwrap_or(1_000_000),
+                shape.in_flight.unwrap_or(256),
+            )?,
             shape.json,
         ),
         Bench::Diameter(shape) => (
