@@ -31,17 +31,39 @@ pub struct AvpDefinition {
 
 /// The definition, if the AVP is known.
 pub fn find(code: AvpCode) -> Option<&'static AvpDefinition> {
-    let index = AVPS.binary_search_by_key(&(code.vendor, code.code), |avp| (avp.vendor, avp.code));
-    index.ok().and_then(|index| AVPS.get(index))
+    // Every AVP of every message is looked up: those of the two vendors that matter without a search.
+    let place = match code.vendor {
+        0 => *IETF_PLACES.get(code.code as usize)?,
+        VENDOR_3GPP => *TGPP_PLACES.get(code.code as usize)?,
+        _ => {
+            let key = (code.vendor, code.code);
+            let index = AVPS.binary_search_by_key(&key, |avp| (avp.vendor, avp.code)).ok()?;
+            return AVPS.get(index);
+        }
+    };
+    AVPS.get(usize::from(place).checked_sub(1)?)
+}
+
+static IETF_PLACES: [u16; 1024] = places(0);
+static TGPP_PLACES: [u16; 5120] = places(VENDOR_3GPP);
+
+/// One more than where each code of a vendor stands in the table; 0 = not there.
+const fn places<const CODES: usize>(vendor: u32) -> [u16; CODES] {
+    let mut places = [0; CODES];
+    let mut index = 0;
+    while index < AVPS.len() {
+        if AVPS[index].vendor == vendor {
+            // A code beyond the array does not compile.
+            places[AVPS[index].code as usize] = index as u16 + 1;
+        }
+        index += 1;
+    }
+    places
 }
 
 /// 3GPP TS 29.061's own AVPs (codes 1 to 29) travel without the M flag; all others as defined.
 pub fn is_sent_mandatory(code: AvpCode) -> bool {
     let old = code.vendor == VENDOR_3GPP && code.code < 30;
-    // RFC 8506's own table of the AVPs this library writes often is answered without a search.
-    if code.vendor == 0 && (400..500).contains(&code.code) {
-        return !matches!(code.code, 411 | 440..=442 | 458..=460);
-    }
     !old && find(code).is_some_and(|avp| avp.mandatory)
 }
 

@@ -59,6 +59,8 @@ struct Pending {
 /// Requests of one connection under way at once; more are answered 3004.
 const PENDING_MAX: usize = 16_384;
 const READ_SIZE: usize = 64 << 10;
+/// Commands given to the platform together: it decides them while the next are decoded.
+const SUBMIT_AT_ONCE: usize = 64;
 const PUSH_TRIES_MAX: u32 = 3;
 /// Hosts behind an agent whose Origin-State-Id is remembered.
 const HOSTS_MAX: usize = 4096;
@@ -195,6 +197,9 @@ impl Connection {
                 Ok(Some(length)) => {
                     go_on = self.take_message(rest.get(..length).unwrap_or_default());
                     at += length;
+                    if self.commands.len() >= SUBMIT_AT_ONCE {
+                        self.submit();
+                    }
                 }
                 Ok(None) => break,
                 Err(error) => {
