@@ -53,6 +53,16 @@ impl Projector {
         result
     }
 
+    /// Brings what was projected onto the disk itself: a commit alone may be lost with the power.
+    /// False while a reader keeps the write-ahead log from being emptied.
+    pub fn make_durable(&mut self) -> Result<bool, BooksError> {
+        let (logged, moved) =
+            self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+            })?;
+        Ok(logged == moved)
+    }
+
     fn project_all(&mut self, records: &[Record]) -> Result<(), BooksError> {
         let mut touched = Touched::default();
         let transaction = self.connection.transaction()?;

@@ -145,8 +145,15 @@ fn sweep(state: &State, now: Timestamp) -> Decision {
             {
                 decision.events.push(charging::end_session(session, EndCause::PeerRestarted));
             }
+            SweepPurpose::RetireVersion(version) if session.uses(*version) => {
+                decision.events.push(Event::SweepEnded(sweep.id));
+                return decision;
+            }
             _ => {}
         }
+    }
+    if let (SweepPurpose::RetireVersion(version), None) = (&sweep.purpose, &next) {
+        decision.events.push(Event::PriceListVersionRetired(*version));
     }
     decision.events.push(match next {
         Some(next) => Event::SweepAdvanced(next),

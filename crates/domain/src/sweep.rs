@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::identifier::{PeerId, SessionId, VnoId};
+use crate::identifier::{PeerId, PriceListVersion, SessionId, VnoId};
 
 /// One pass over the open sessions, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -26,4 +26,7 @@ pub enum SweepPurpose {
     /// The switch forgot its sessions from before this Origin-State-Id: settle them.
     #[n(1)]
     SettlePeer(#[n(0)] PeerId, #[n(1)] Box<str>, #[n(2)] u32),
+    /// Let go of a version that is no longer in force, unless a session still uses it.
+    #[n(2)]
+    RetireVersion(#[n(0)] PriceListVersion),
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use tandem_books::Projector;
@@ -15,6 +15,7 @@ use crate::handle::Shared;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 const WAIT: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
+const TRIM_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Follower {
     pub reader: JournalReader,
@@ -28,6 +29,8 @@ impl Follower {
     /// Until told to stop, and then until the books hold all that is durable.
     pub fn run(mut self) {
         let mut done = self.projector.sequence();
+        let mut trimmed = done;
+        let mut next_trim = Instant::now();
         loop {
             let stopping = self.stopping.load(Ordering::Acquire);
             let durable = self.reader.last_durable().number();
@@ -42,8 +45,12 @@ impl Follower {
                 Ok(reached) => {
                     done = reached;
                     self.shared.metrics.books_sequence.store(done, Ordering::Relaxed);
-                    // The committer trims when it comes to it; only the newest mark matters.
-                    let _ = self.trim.try_send(done);
+                    if done > trimmed && Instant::now() >= next_trim {
+                        next_trim = Instant::now() + TRIM_EVERY;
+                        if self.let_go(done) {
+                            trimmed = done;
+                        }
+                    }
                 }
                 Err(error) => {
                     tracing::error!(%error, "the books cannot be written: charging goes on, they catch up later");
@@ -52,6 +59,19 @@ impl Follower {
                     }
                     std::thread::sleep(RETRY);
                 }
+            }
+        }
+    }
+
+    /// The journal may drop what the books hold for good.
+    fn let_go(&mut self, done: u64) -> bool {
+        match self.projector.make_durable() {
+            // The committer trims when it comes to it; only the newest mark matters.
+            Ok(true) => self.trim.try_send(done).is_ok(),
+            Ok(false) => false,
+            Err(error) => {
+                tracing::warn!(%error, "the books could not be brought onto the disk; it is tried again");
+                false
             }
         }
     }

@@ -71,13 +71,19 @@ pub(crate) struct Shared {
     pub registry: RwLock<Arc<Registry>>,
     pub readiness: RwLock<Readiness>,
     pub directive_sinks: Mutex<Vec<Arc<dyn DirectiveSink>>>,
+    /// Takes snapshots out of use.
+    pub reaper: Sender<Arc<Registry>>,
     pub metrics: Metrics,
     pub queue_length_max: usize,
 }
 
 impl Shared {
     pub fn publish(&self, registry: Arc<Registry>) {
-        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
+        let mut current = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, registry);
+        drop(current);
+        // It may be the last to hold a large price list, and dropping that takes its time.
+        let _ = self.reaper.send(before);
     }
 
     pub fn set_readiness(&self, readiness: Readiness) {

@@ -8,6 +8,7 @@
 //! What it does not do: no protocol, no SQL, no rule of charging.
 
 mod audit;
+mod background;
 mod committer;
 mod follower;
 mod handle;
@@ -16,6 +17,7 @@ mod recovery;
 mod sequencer;
 
 pub use audit::{AuditError, audit_stopped};
+pub use background::in_background;
 pub use handle::{DirectiveSink, Platform, Readiness, ReplySink, Unavailable};
 pub use metrics::{LatencySnapshot, Metrics, MetricsSnapshot};
 pub use recovery::{StartError, start};

@@ -81,6 +81,11 @@ impl LatencySnapshot {
         Duration::ZERO
     }
 
+    /// Both together.
+    pub fn and(&self, other: &LatencySnapshot) -> LatencySnapshot {
+        LatencySnapshot(self.0.iter().zip(&other.0).map(|(one, two)| one + two).collect())
+    }
+
     pub fn since(&self, earlier: &LatencySnapshot) -> LatencySnapshot {
         let pairs = self.0.iter().zip(&earlier.0);
         LatencySnapshot(pairs.map(|(now, then)| now.saturating_sub(*then)).collect())

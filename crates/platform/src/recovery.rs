@@ -8,12 +8,14 @@ use std::thread;
 
 use tandem_books::{Books, BooksError};
 use tandem_domain::apply::apply;
+use tandem_domain::catalogue::Registry;
 use tandem_domain::event::Record;
 use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
 use tandem_journal::{Journal, JournalOptions, Sequence};
 
 use crate::Options;
+use crate::background::give_way;
 use crate::committer::Committer;
 use crate::follower::Follower;
 use crate::handle::{Platform, Readiness, Shared};
@@ -127,7 +129,17 @@ fn replay(journal: &Journal, state: &mut State) -> Result<(), StartError> {
 pub fn start(options: Options) -> Result<Platform, StartError> {
     let Recovered { journal, books, state } = recover(&options.directory)?;
     let reader = journal.reader();
+    let (reaper, outdated) = crossbeam_channel::unbounded();
+    // Ends when nobody holds the platform any more.
+    thread::Builder::new()
+        .name("reaper".into())
+        .spawn(move || {
+            give_way();
+            outdated.into_iter().for_each(drop::<Arc<Registry>>);
+        })
+        .map_err(StartError::Directory)?;
     let shared = Arc::new(Shared {
+        reaper,
         registry: RwLock::new(state.registry.clone()),
         readiness: RwLock::new(Readiness::Ready),
         directive_sinks: Mutex::new(Vec::new()),
@@ -173,7 +185,11 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         let projector = books.into_projector().map_err(StartError::Books)?;
         shared.metrics.books_sequence.store(projector.sequence(), Ordering::Relaxed);
         let follower = Follower { reader, projector, trim, shared: shared.clone(), stopping };
-        threads.push(spawn("books", Box::new(move || follower.run()))?);
+        let run = move || {
+            give_way();
+            follower.run();
+        };
+        threads.push(spawn("books", Box::new(run))?);
     }
     Ok(Platform {
         jobs,

@@ -88,7 +88,8 @@ impl Sequencer {
                 Err(RecvTimeoutError::Disconnected) => stopping = true,
             }
             // While the committer is busy all that waits joins one batch; once it is free it gets what there is.
-            while !stopping && !self.is_full() && (self.work.is_empty() || self.emptied.is_empty()) {
+            while !stopping && !self.is_full() && (self.work.is_empty() || self.emptied.is_empty())
+            {
                 match self.jobs.try_recv() {
                     Ok(job) => stopping = self.take(job),
                     Err(TryRecvError::Empty) => break,

@@ -45,7 +45,7 @@ pub fn run(arguments: &ImportArguments) -> anyhow::Result<()> {
     };
     let bar = ProgressBar::new_spinner().with_message("uploading and compiling");
     bar.enable_steady_tick(std::time::Duration::from_millis(100));
-    let answer = call(arguments, "PUT", &path, "text/csv", &text);
+    let answer = call(&arguments.server, &arguments.key, "PUT", &path, "text/csv", &text);
     bar.finish_and_clear();
     println!("{}", answer?);
     Ok(())
@@ -75,7 +75,8 @@ fn subscribers(arguments: &ImportArguments, vno: &str, text: &str) -> anyhow::Re
             "lines": if identities.is_empty() { vec![] } else { vec![serde_json::json!({"identities": identities})] },
         });
         call(
-            arguments,
+            &arguments.server,
+            &arguments.key,
             "POST",
             &format!("/v1/vnos/{vno}/subscribers"),
             "application/json",
@@ -90,20 +91,18 @@ fn subscribers(arguments: &ImportArguments, vno: &str, text: &str) -> anyhow::Re
 }
 
 /// One request on one connection; the body of a successful answer.
-fn call(
-    arguments: &ImportArguments,
+pub fn call(
+    server: &str,
+    key: &str,
     method: &str,
     path: &str,
     content_type: &str,
     body: &str,
 ) -> anyhow::Result<String> {
-    let mut stream =
-        TcpStream::connect(&arguments.server).with_context(|| arguments.server.clone())?;
+    let mut stream = TcpStream::connect(server).with_context(|| server.to_owned())?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        arguments.server,
-        arguments.key,
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer {key}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )?;
     let mut answer = String::new();

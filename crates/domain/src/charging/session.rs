@@ -3,11 +3,11 @@
 use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
 
-use super::group::{Group, GroupKey};
+use super::group::{Group, GroupKey, Wholesale};
 use super::request::SessionAnswer;
 use crate::digits::Digits;
 use crate::encoding;
-use crate::identifier::{CarrierId, LineId, PeerId, SessionId, SubscriberId};
+use crate::identifier::{CarrierId, LineId, PeerId, PriceListVersion, SessionId, SubscriberId};
 use crate::service::{Direction, Service};
 use crate::time::Timestamp;
 
@@ -153,6 +153,18 @@ impl Session {
             }
         }
         self.answers.push(GivenAnswer { number, answer });
+    }
+
+    /// Is a price of this version part of it?
+    pub fn uses(&self, version: PriceListVersion) -> bool {
+        self.groups.iter().any(|group| {
+            let wholesale = match &group.wholesale {
+                Some(Wholesale::Rated(leg)) => Some(leg.rate),
+                _ => None,
+            };
+            let cost = group.cost.as_ref().map(|leg| leg.rate);
+            [group.retail, wholesale, cost].iter().flatten().any(|rate| rate.version == version)
+        })
     }
 
     /// Subscribers whose accounts or lines the session is about: the line's own and all payers'.

@@ -6,6 +6,7 @@ use crate::catalogue::{Allowance, Offer, PriceListOwner, PriceListRecord, Scope}
 use crate::command::{Administer, NewOffer, NewPriceList, Noun, Receipt, Refused};
 use crate::event::{Event, InstalledPriceList, StagedRows};
 use crate::identifier::{OfferId, PriceListId, PriceListVersion, ScopeId};
+use crate::sweep::{Sweep, SweepPurpose};
 
 /// Superseded versions of one list that stay, for sessions that began with them.
 const VERSIONS_KEPT: usize = 8;
@@ -85,23 +86,19 @@ impl Desk<'_> {
         Ok((Receipt::PriceList(id, version), events))
     }
 
-    /// The oldest versions beyond those kept, unless a session still uses them or they are in force.
+    /// The oldest versions beyond those kept leave, once it is seen that no session uses them.
     fn retired(&self, list: &crate::catalogue::PriceListEntry) -> Vec<Event> {
         let in_force = list.at(self.now).map(|version| version.version);
         let surplus = (list.versions.len() + 1).saturating_sub(VERSIONS_KEPT);
         let candidates = list.versions.iter().take(surplus).map(|version| version.version);
-        candidates
-            .filter(|version| Some(*version) != in_force && !self.is_used(*version))
-            .map(Event::PriceListVersionRetired)
+        let purposes = candidates
+            .filter(|version| Some(*version) != in_force)
+            .map(SweepPurpose::RetireVersion)
+            .filter(|purpose| self.state.sweeps.iter().all(|sweep| sweep.purpose != *purpose));
+        let ids = self.state.sweeps_begun + 1..;
+        ids.zip(purposes)
+            .map(|(id, purpose)| Event::SweepBegun(Sweep { id, purpose, after: None, part: 0 }))
             .collect()
-    }
-
-    fn is_used(&self, version: PriceListVersion) -> bool {
-        self.state.sessions.values().flat_map(|session| session.groups.iter()).any(|group| {
-            group.retail.is_some_and(|rate| rate.version == version)
-                || group.cost.as_ref().is_some_and(|leg| leg.rate.version == version)
-                || matches!(&group.wholesale, Some(crate::charging::Wholesale::Rated(leg)) if leg.rate.version == version)
-        })
     }
 
     fn publish(&self, new: &NewOffer) -> Outcome {

@@ -80,9 +80,8 @@ pub fn report(
     }
 }
 
-pub fn run(seconds: u64, subscribers: u64, in_flight: usize) -> anyhow::Result<Figures> {
-    let bed = Bed::new("charging", false)?;
-    let platform = &bed.platform;
+/// Subscribers with money, and sessions open; returns how many sessions.
+pub fn fill(platform: &Platform, subscribers: u64) -> anyhow::Result<u64> {
     let mut world = World::new(platform);
     world.build_parties()?;
     let money = |text: &str| Money::new(text.parse().expect("amount"), Currency::EUR);
@@ -91,7 +90,6 @@ pub fn run(seconds: u64, subscribers: u64, in_flight: usize) -> anyhow::Result<F
         money: money("1000000000.00"),
         note: None,
     })?;
-    let before = process::resident();
     let started = Instant::now();
     world.subscribers(VNO, 0..subscribers, &[], Amount::ZERO, |_| {})?;
     world.top_up(VNO, 1..=u32::try_from(subscribers)?, money("1000.00"))?;
@@ -105,17 +103,17 @@ pub fn run(seconds: u64, subscribers: u64, in_flight: usize) -> anyhow::Result<F
         };
         batch.run(platform, all.map(open).collect())?;
     }
+    Ok(sessions)
+}
+
+pub fn run(seconds: u64, subscribers: u64, in_flight: usize) -> anyhow::Result<Figures> {
+    let bed = Bed::new("charging", false)?;
+    let platform = &bed.platform;
+    let before = process::resident();
+    let sessions = fill(platform, subscribers)?;
     let resident = process::resident().saturating_sub(before);
-    let mut driver = Driver {
-        random: Random::new(7),
-        numbers: vec![0; sessions as usize],
-        subscribers,
-        top_ups: 0,
-        batch: BATCH.min(in_flight.max(1)),
-    };
-    let (sender, answered) = mpsc::channel();
-    let sink = Arc::new(Done(sender));
-    let road = Road { platform, sink, answered, batches: in_flight / driver.batch };
+    let mut driver = Driver::new(subscribers, sessions, BATCH.min(in_flight.max(1)));
+    let road = Road::new(platform, in_flight / driver.batch);
     // Until tables have grown and every session has its full memory of answers.
     road.drive(&mut driver, Duration::from_secs(seconds.min(WARM_UP_SECONDS)))?;
     let earlier = platform.metrics_snapshot();
@@ -158,16 +156,41 @@ pub fn run(seconds: u64, subscribers: u64, in_flight: usize) -> anyhow::Result<F
 }
 
 /// Batches on their way, always as many.
-struct Road<'a> {
+pub struct Road<'a> {
     platform: &'a Platform,
     sink: Arc<Done>,
     answered: mpsc::Receiver<usize>,
     batches: usize,
 }
 
-impl Road<'_> {
+impl<'a> Road<'a> {
+    pub fn new(platform: &'a Platform, batches: usize) -> Road<'a> {
+        let (sender, answered) = mpsc::channel();
+        Road { platform, sink: Arc::new(Done(sender)), answered, batches }
+    }
+
+    /// Sends one batch every `interval`, answered or not, for so long; waits for the last answer.
+    pub fn pace(
+        &self,
+        driver: &mut Driver,
+        interval: Duration,
+        duration: Duration,
+    ) -> anyhow::Result<u64> {
+        let started = Instant::now();
+        let (mut sent, mut good) = (0u32, 0);
+        while started.elapsed() < duration {
+            std::thread::sleep((interval * sent).saturating_sub(started.elapsed()));
+            self.platform.submit_many(driver.batch(), self.sink.clone())?;
+            sent += 1;
+        }
+        for _ in 0..sent {
+            good += self.answered.recv()? as u64;
+        }
+        Ok(good)
+    }
+
     /// Sends operations for so long, waits for the last answer; returns how many were granted or done.
-    fn drive(&self, driver: &mut Driver, duration: Duration) -> anyhow::Result<u64> {
+    pub fn drive(&self, driver: &mut Driver, duration: Duration) -> anyhow::Result<u64> {
         let started = Instant::now();
         let mut good = 0;
         let mut under_way = 0;
@@ -186,7 +209,7 @@ impl Road<'_> {
     }
 }
 
-struct Driver {
+pub struct Driver {
     random: Random,
     /// Request numbers of the sessions.
     numbers: Vec<u32>,
@@ -196,6 +219,11 @@ struct Driver {
 }
 
 impl Driver {
+    pub fn new(subscribers: u64, sessions: u64, batch: usize) -> Driver {
+        let numbers = vec![0; sessions as usize];
+        Driver { random: Random::new(7), numbers, subscribers, top_ups: 0, batch }
+    }
+
     fn batch(&mut self) -> Vec<(u64, Command)> {
         (0..self.batch as u64).map(|number| (number, self.operation())).collect()
     }

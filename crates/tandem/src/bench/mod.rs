@@ -1,6 +1,7 @@
 //! `tandem bench`: figures, each seen in the run that prints it.
 
 mod charging;
+mod deck;
 mod diameter;
 mod memory;
 mod process;
@@ -25,6 +26,8 @@ enum Bench {
     Diameter(Shape),
     /// Price one call from a deck of 200,000 prefixes.
     Rating(Shape),
+    /// A deck of 200,000 prefixes changed while requests come.
+    Deck(Shape),
     /// Resident memory of an idle subscriber with one line, one account and three buckets.
     Memory(Shape),
     /// From a stopped broker to its first answer.
@@ -62,6 +65,10 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
             shape.json,
         ),
         Bench::Rating(shape) => (rating::run(shape.seconds.unwrap_or(3))?, shape.json),
+        Bench::Deck(shape) => (
+            deck::run(shape.seconds.unwrap_or(5), shape.subscribers.unwrap_or(100_000))?,
+            shape.json,
+        ),
         Bench::Memory(shape) => (memory::run(shape.subscribers.unwrap_or(1_000_000))?, shape.json),
         Bench::Restart(shape) => {
             (restart::run(shape.subscribers.unwrap_or(1_000_000))?, shape.json)

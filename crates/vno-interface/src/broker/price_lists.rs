@@ -18,7 +18,7 @@ use tandem_domain::party::Slug;
 use tandem_domain::rating::{PriceList, PriceListHeader, RateSpec, Tax, TaxKind, deck};
 use tandem_domain::time::Timestamp;
 use tandem_http_api::{IdempotencyKey, Problem, random_u64};
-use tandem_platform::Platform;
+use tandem_platform::{Platform, in_background};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Caller;
@@ -122,7 +122,7 @@ async fn put(
     let valid_from = query.valid_from.as_deref().map_or(Ok(platform.now()), time)?;
     let header = query.header(slug.as_str(), valid_from)?;
     let text = body.clone();
-    let prepared = tokio::task::spawn_blocking(move || prepare(header, &text)).await;
+    let prepared = in_background(move || prepare(header, &text)).await;
     let prepared =
         prepared.map_err(|_| Problem::unavailable("reading the list was broken off"))??;
     let staging = random_u64() >> 1;

@@ -1,0 +1,65 @@
+//! A rate deck of 200,000 prefixes changed through the API while the platform is loaded: what requests notice of it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tandem_domain::money::Currency;
+use tandem_domain::rating::{PriceListHeader, deck};
+
+use super::charging::{Driver, Road, fill};
+use super::{Bed, Figures, millis, rating};
+use crate::import;
+
+const PREFIXES: usize = 200_000;
+/// One batch of 20 each millisecond: 20,000 operations a second.
+const BATCH: usize = 20;
+const INTERVAL: Duration = Duration::from_millis(1);
+/// Enough for old versions to be retired too.
+const UPLOADS: usize = 10;
+
+pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
+    let bed = Bed::new("deck", true)?;
+    let platform = &bed.platform;
+    let sessions = fill(platform, subscribers)?;
+    let runtime = crate::runtime()?;
+    let key = runtime.block_on(crate::serve::first_key(platform))?;
+    let http = runtime.block_on(tandem_http_api::serve(
+        SocketAddr::from(([127, 0, 0, 1], 0)),
+        tandem_vno_interface::router(platform.clone()),
+    ))?;
+    let header = PriceListHeader::plain("bench", Currency::EUR);
+    let csv = deck::write(&header, &rating::rows(PREFIXES));
+    let mut driver = Driver::new(subscribers, sessions, BATCH);
+    let road = Road::new(platform, 1);
+    let mut measure = |duration| {
+        let earlier = platform.metrics_snapshot();
+        road.pace(&mut driver, INTERVAL, duration)?;
+        anyhow::Ok(platform.metrics_snapshot().latency.since(&earlier.latency))
+    };
+    measure(Duration::from_secs(seconds))?;
+    let quiet = measure(Duration::from_secs(seconds))?;
+    println!("without:  p99 {:?}, longest {:?}", quiet.quantile(990), quiet.quantile(1000));
+    let server = http.address.to_string();
+    let uploads = std::thread::spawn(move || {
+        let started = Instant::now();
+        for _ in 0..UPLOADS {
+            let path = "/v1/carriers/wavecom/decks/bench?currency=EUR";
+            import::call(&server, &key, "PUT", path, "text/csv", &csv)?;
+        }
+        anyhow::Ok(started.elapsed() / UPLOADS as u32)
+    });
+    let mut loaded = measure(Duration::from_secs(seconds))?;
+    while !uploads.is_finished() {
+        loaded = measure(Duration::from_secs(1))?.and(&loaded);
+    }
+    let each = uploads.join().map_err(|_| anyhow::anyhow!("the upload broke off"))??;
+    println!("changing: p99 {:?}, longest {:?}", loaded.quantile(990), loaded.quantile(1000));
+    println!("  {UPLOADS} changes of {PREFIXES} prefixes, {each:.1?} each");
+    runtime.block_on(http.stop());
+    let mut figures = Figures::new();
+    figures.insert("p99_ms".into(), millis(loaded.quantile(990)));
+    figures.insert("longest_ms".into(), millis(loaded.quantile(1000)));
+    figures.insert("longest_without_ms".into(), millis(quiet.quantile(1000)));
+    figures.insert("subscribers".into(), subscribers.into());
+    Ok(figures)
+}
