@@ -74,14 +74,18 @@ fn packages_depend_on_each_other_only_along_the_drawn_arrows() {
         ("tandem-journal", &[]),
         ("tandem-http-api", &[]),
         ("diameter-protocol", &[]),
+        ("sip-protocol", &[]),
         ("tandem-books", &["tandem-domain"]),
         ("tandem-platform", &["tandem-domain", "tandem-journal", "tandem-books"]),
         (
             "tandem-vno-interface",
             &["tandem-domain", "tandem-platform", "tandem-books", "tandem-http-api"],
         ),
-        ("tandem-carrier-interface", &["tandem-domain", "tandem-platform", "diameter-protocol"]),
-        ("tandem-simulators", &["diameter-protocol"]),
+        (
+            "tandem-carrier-interface",
+            &["tandem-domain", "tandem-platform", "diameter-protocol", "sip-protocol"],
+        ),
+        ("tandem-simulators", &["diameter-protocol", "sip-protocol"]),
         ("tandem-stories", &[]),
     ];
     let packages = packages();

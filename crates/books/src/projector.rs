@@ -190,11 +190,14 @@ fn write_event(
                     None => session.groups.push(group.clone()),
                 }
             }
-            write_usage(transaction, &UsageRecord::of(session, at, closing.cause))
+            write_usage(
+                transaction,
+                &UsageRecord::of(session, at, closing.cause, closing.trail.clone()),
+            )
         }
         Event::OneTimeCharged(session, _) => write_usage(
             transaction,
-            &UsageRecord::of(session.as_ref().clone(), at, EndCause::Event),
+            &UsageRecord::of(session.as_ref().clone(), at, EndCause::Event, None),
         ),
         Event::Transferred(transfer) => write_transfer(transaction, transfer, at),
         Event::SubscriberCreated(id, profile) | Event::ProfileChanged(id, profile) => {

@@ -40,7 +40,8 @@ impl Touched {
             | Event::LineStanding(id, _)
             | Event::LineBarring(id, _)
             | Event::PayerRulesSet(id, _)
-            | Event::LineIdentities(id, _) => {
+            | Event::LineIdentities(id, _)
+            | Event::LineCallsSet(id, _) => {
                 self.subscribers.insert(id.subscriber());
             }
             Event::CreditLimitSet(id, _)
@@ -64,6 +65,10 @@ impl Touched {
             }
             Event::SessionClosed(closing, movements) => {
                 self.sessions.insert(closing.session);
+                self.add_movements(movements);
+            }
+            Event::SessionRerouted(moved, movements) => {
+                self.sessions.insert(moved.session);
                 self.add_movements(movements);
             }
             Event::OneTimeCharged(_, movements) => self.add_movements(movements),

@@ -7,8 +7,12 @@ use minicbor::{Decode, Encode};
 
 use crate::access::Role;
 use crate::answered::RequestKey;
+use crate::calls::{LineCalls, Trunk, VnoCalls};
 use crate::catalogue::{ExchangeRate, PriceListOwner, Proration, Rollover, Scope};
-use crate::charging::{Declined, EventAnswer, EventRequest, SessionAnswer, SessionRequest};
+use crate::charging::{
+    CallPlan, CallRequest, Declined, EventAnswer, EventRequest, Reroute, SessionAnswer,
+    SessionRequest,
+};
 use crate::directive::{DirectiveId, DirectiveOutcome};
 use crate::event::Profile;
 use crate::identifier::{
@@ -31,6 +35,10 @@ use crate::timer::TimerKey;
 pub enum Command {
     Session(Box<SessionRequest>),
     Event(Box<EventRequest>),
+    /// A call to be placed: rules, routes, prices and reservation in one decision.
+    Call(Box<CallRequest>),
+    /// The next carrier is to take a call.
+    Reroute(Box<Reroute>),
     Administer(Box<Administration>),
     /// Something fell due.
     Timer(TimerKey),
@@ -90,6 +98,7 @@ pub enum Administer {
         standing: Standing,
         is_agent: bool,
         requires_tls: bool,
+        trunk: Option<Box<Trunk>>,
     },
     StageRows {
         staging: u64,
@@ -116,6 +125,7 @@ pub enum Administer {
     },
     AddLine(SubscriberId, Box<NewLine>),
     ChangeLine(LineId, Box<LineChange>),
+    SetLineCalls(LineId, Box<LineCalls>),
     OpenAccount {
         subscriber: SubscriberId,
         currency: Option<Currency>,
@@ -180,6 +190,7 @@ pub struct VnoChange {
     pub carriers: Option<Vec<CarrierId>>,
     /// Some(None) takes the default offer away.
     pub default_offer: Option<Option<OfferId>>,
+    pub calls: Option<Box<VnoCalls>>,
 }
 
 /// Compiled before it comes here, so that traffic does not wait for it.
@@ -371,6 +382,7 @@ impl std::error::Error for Refused {}
 pub enum Response {
     Session(Result<SessionAnswer, Declined>),
     Event(Result<EventAnswer, Declined>),
+    Call(Box<Result<CallPlan, Declined>>),
     Administered(Result<Receipt, Refused>),
     /// For commands that nobody waits for.
     Done,

@@ -67,6 +67,12 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
             charging::decide_session(state, request, now).map(Response::Session)
         }
         Command::Event(request) => charging::decide_event(state, request, now).map(Response::Event),
+        Command::Call(request) => {
+            charging::decide_call(state, request, now).map(|plan| Response::Call(Box::new(plan)))
+        }
+        Command::Reroute(request) => {
+            charging::decide_reroute(state, request, now).map(Response::Session)
+        }
         Command::Administer(administration) => {
             provisioning::decide(state, administration, now).map(Response::Administered)
         }

@@ -8,13 +8,14 @@ use smallvec::SmallVec;
 
 use crate::access::ApiKey;
 use crate::answered::{Reply, RequestKey};
+use crate::calls::LineCalls;
 use crate::catalogue::{ExchangeRate, Offer, PriceListRecord, Scope};
 use crate::charging::{BucketChange, CounterChange, EndCause, Group, Session, SessionAnswer};
 use crate::directive::{Directive, DirectiveId};
 use crate::encoding;
 use crate::identifier::{
-    AccountId, ApiKeyId, BucketId, Identity, LineId, PeerId, PriceListVersion, ScopeId, SessionId,
-    SubscriberId, SubscriptionId, VnoId,
+    AccountId, ApiKeyId, BucketId, CarrierId, Identity, LineId, PeerId, PriceListVersion, ScopeId,
+    SessionId, SubscriberId, SubscriptionId, VnoId,
 };
 use crate::ledger::Posting;
 use crate::money::Amount;
@@ -119,6 +120,8 @@ pub enum Event {
     #[n(33)]
     BucketRemoved(#[n(0)] AccountId, #[n(1)] BucketId),
     /// Money that moves outside of charging sessions: top-ups, fees, adjustments, deposits, breakage.
+    #[n(36)]
+    LineCallsSet(#[n(0)] LineId, #[n(1)] Box<LineCalls>),
     #[n(34)]
     Transferred(#[n(0)] Box<Transfer>),
     #[n(35)]
@@ -141,6 +144,8 @@ pub enum Event {
     PeerRestarted(#[n(0)] PeerId, #[n(1)] Box<str>, #[n(2)] u32),
     #[n(46)]
     VnoCreditGate(#[n(0)] VnoId, #[n(1)] bool),
+    #[n(47)]
+    SessionRerouted(#[n(0)] Box<SessionRerouted>, #[n(1)] Movements),
 
     #[n(50)]
     DirectiveIssued(#[n(0)] Box<Directive>),
@@ -223,6 +228,23 @@ pub struct SessionReport {
     pub supervised_until: Timestamp,
     #[n(5)]
     pub origin_state: Option<u32>,
+    #[n(6)]
+    #[cbor(with = "minicbor::bytes")]
+    pub note: Option<Box<[u8]>>,
+}
+
+/// Another carrier took the call before anything was used: every leg begins anew.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SessionRerouted {
+    #[n(0)]
+    pub session: SessionId,
+    #[n(1)]
+    pub carrier: CarrierId,
+    #[n(2)]
+    #[cbor(with = "encoding")]
+    pub groups: SmallVec<[Group; 1]>,
+    #[n(3)]
+    pub supervised_until: Timestamp,
 }
 
 /// The end of a session: final groups, holds released.
@@ -235,6 +257,9 @@ pub struct SessionClosing {
     #[n(2)]
     #[cbor(with = "encoding")]
     pub groups: SmallVec<[Group; 1]>,
+    /// Of a call: each way that was tried and what came of it.
+    #[n(3)]
+    pub trail: Option<Box<str>>,
 }
 
 /// Why money moved outside of a session.

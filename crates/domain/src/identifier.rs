@@ -250,6 +250,22 @@ impl fmt::Display for InvalidIdentity {
 impl std::error::Error for InvalidIdentity {}
 
 impl Identity {
+    /// An MSISDN or IMSI from its digits; of more than 15 there is none, and nobody's is returned.
+    pub fn number(kind: IdentityKind, digits: Digits) -> Identity {
+        Identity::Number(kind, digits.to_key().unwrap_or(0))
+    }
+
+    /// The digits of an MSISDN.
+    pub fn digits(&self) -> Option<Digits> {
+        match self {
+            Identity::Number(IdentityKind::Msisdn, key) => {
+                // The key has a leading 1.
+                key.to_string().get(1..)?.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
     pub fn parse(kind: IdentityKind, text: &str) -> Result<Identity, InvalidIdentity> {
         let invalid = || InvalidIdentity(kind);
         let number = |min: usize, max: usize| {

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod answered;
 pub mod apply;
+pub mod calls;
 pub mod catalogue;
 pub mod charging;
 pub mod command;
@@ -24,6 +25,7 @@ mod provisioning;
 pub mod quantity;
 pub mod rating;
 pub mod read_ahead;
+pub mod routing;
 pub mod service;
 pub mod state;
 pub mod subscriber;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use minicbor::{Decode, Encode};
 
+use crate::calls::{Trunk, VnoCalls};
 use crate::identifier::{CarrierId, ContentProviderId, OfferId, PeerId, PriceListId, VnoId};
 use crate::money::{Amount, Currency, Rounding};
 use crate::quantity::Unit;
@@ -238,6 +239,9 @@ pub struct Vno {
     /// Offer given to every new subscriber, if any.
     #[n(14)]
     pub default_offer: Option<OfferId>,
+    /// Rules for calls; None = none.
+    #[n(15)]
+    pub calls: Option<Box<VnoCalls>>,
 }
 
 impl Vno {
@@ -302,14 +306,14 @@ impl ContentProvider {
     }
 }
 
-/// One Diameter peer of a carrier (RFC 6733 section 2.6).
+/// One switch of a carrier: a Diameter peer (RFC 6733 section 2.6) or a SIP trunk.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Peer {
     #[n(0)]
     pub id: PeerId,
     #[n(1)]
     pub carrier: CarrierId,
-    /// Origin-Host, in lower case.
+    /// Origin-Host, or a name for the trunk; in lower case.
     #[n(2)]
     pub host: Box<str>,
     /// Origin-Realms it may speak for; empty = only its own connection's realm.
@@ -323,4 +327,7 @@ pub struct Peer {
     /// Must the connection be TLS?
     #[n(6)]
     pub requires_tls: bool,
+    /// A circuit switch reached by SIP; None = a packet switch that speaks Diameter.
+    #[n(7)]
+    pub trunk: Option<Box<Trunk>>,
 }

@@ -8,6 +8,7 @@
 use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
 
+use crate::calls::LineCalls;
 use crate::encoding;
 use crate::identifier::{
     AccountId, BucketId, Identity, LineId, OfferId, ScopeId, SubscriberId, SubscriptionId,
@@ -106,6 +107,8 @@ pub struct Line {
     /// Who pays, in order; None = the subscriber's account 1 pays for everything.
     #[n(4)]
     pub payer_rules: Option<Box<Vec<PayerRule>>>,
+    #[n(5)]
+    pub calls: Option<Box<LineCalls>>,
 }
 
 impl Line {

@@ -17,12 +17,21 @@ pub struct UsageRecord {
     pub closed_at: Timestamp,
     #[n(2)]
     pub cause: EndCause,
+    /// Of a call: each way that was tried and what came of it.
+    #[n(3)]
+    pub trail: Option<Box<str>>,
 }
 
 impl UsageRecord {
-    pub fn of(mut session: Session, closed_at: Timestamp, cause: EndCause) -> UsageRecord {
+    pub fn of(
+        mut session: Session,
+        closed_at: Timestamp,
+        cause: EndCause,
+        trail: Option<Box<str>>,
+    ) -> UsageRecord {
         session.answers.clear();
-        UsageRecord { session, closed_at, cause }
+        session.note = None;
+        UsageRecord { session, closed_at, cause, trail }
     }
 
     /// All money that the session moved, on every leg.

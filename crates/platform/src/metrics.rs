@@ -120,6 +120,10 @@ impl Metrics {
                 self.events.fetch_add(1, Ordering::Relaxed);
                 result.as_ref().err()
             }
+            Response::Call(result) => {
+                self.sessions.fetch_add(1, Ordering::Relaxed);
+                result.as_ref().as_ref().err()
+            }
             Response::Administered(result) => {
                 self.writes.fetch_add(1, Ordering::Relaxed);
                 self.refused.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);

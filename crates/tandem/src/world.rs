@@ -129,6 +129,7 @@ impl<'a> World<'a> {
                 standing: Standing::Active,
                 is_agent: false,
                 requires_tls: false,
+                trunk: None,
             })?;
             let deck = self.install_csv(
                 PriceListOwner::Carrier(id),

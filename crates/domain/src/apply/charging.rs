@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::post_entry;
 use crate::charging::{BucketChange, CounterOwner, Group, Session};
-use crate::event::{Movements, SessionClosing, SessionReport};
+use crate::event::{Movements, SessionClosing, SessionReport, SessionRerouted};
 use crate::identifier::{SessionId, SubscriberId};
 use crate::ledger::Entry;
 use crate::state::State;
@@ -42,12 +42,29 @@ pub(super) fn report(
         let payers = group.payers.iter().map(|payer| payer.account.subscriber());
         newcomers.extend(payers.filter(|payer| *payer != own));
     }
+    if report.note.is_some() {
+        session.note.clone_from(&report.note);
+    }
     session.remember(report.number, report.answer.clone());
     session.heard_at = at;
     session.supervised_until = report.supervised_until;
     session.origin_state = report.origin_state.or(session.origin_state);
     newcomers.into_iter().for_each(|one| state.watch(one, report.session));
     post_entry(state, &entry)
+}
+
+/// Nothing was charged yet: the new groups take the place of the old ones.
+pub(super) fn reroute(
+    state: &mut State,
+    moved: &SessionRerouted,
+    movements: &Movements,
+) -> Result<(), &'static str> {
+    move_all(state, moved.session, movements)?;
+    let session = state.sessions.get_mut(&moved.session).ok_or("unknown session")?;
+    session.carrier = moved.carrier;
+    session.groups.clone_from(&moved.groups);
+    session.supervised_until = moved.supervised_until;
+    Ok(())
 }
 
 fn post_groups(session: &Session, entry: &mut Entry) {

@@ -59,6 +59,7 @@ fn apply_event(
         Event::SessionReported(report, movements) => charging::report(state, report, movements, at),
         Event::SessionClosed(closing, movements) => charging::close(state, closing, movements),
         Event::OneTimeCharged(session, movements) => charging::one_time(state, session, movements),
+        Event::SessionRerouted(moved, movements) => charging::reroute(state, moved, movements),
         Event::SessionEnding(id) => charging::ending(state, *id),
         Event::PeerRestarted(peer, host, origin_state) => {
             state.origin_states.insert((*peer, host.clone()), *origin_state);
@@ -113,6 +114,7 @@ fn apply_event(
         | Event::LineBarring(..)
         | Event::PayerRulesSet(..)
         | Event::LineIdentities(..)
+        | Event::LineCallsSet(..)
         | Event::AccountOpened(..)
         | Event::CreditLimitSet(..)
         | Event::AccountShared(..)

@@ -26,9 +26,11 @@ pub(super) fn apply(state: &mut State, event: &Event) -> Result<(), &'static str
                 barred: 0,
                 identities: identities.iter().cloned().collect(),
                 payer_rules: None,
+                calls: None,
             });
             identities.iter().for_each(|identity| state.identities.insert(identity, *id));
         }
+        Event::LineCallsSet(id, calls) => line(state, *id)?.calls = Some(calls.clone()),
         Event::LineStanding(id, standing) => line(state, *id)?.standing = *standing,
         Event::LineBarring(id, barred) => line(state, *id)?.barred = *barred,
         Event::PayerRulesSet(id, rules) => {

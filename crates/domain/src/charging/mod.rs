@@ -3,6 +3,7 @@
 //! `charge = f(total used so far) − already charged`, so slicing never changes a price.
 //! Verbs: open, report, close; debit once, refund, check balance, price (RFC 8506 sections 5 and 6).
 
+mod calls;
 mod draft;
 mod funds;
 mod grant;
@@ -16,16 +17,18 @@ mod session;
 mod sessions;
 mod settle;
 
+pub use calls::{CallParty, CallPlan, CallRequest, CallTarget, Reroute};
 pub use group::{
     Draw, Group, GroupKey, Hold, Leg, Meter, PayerLeg, Phase, RateReference, Wholesale,
 };
 pub use request::{
-    Declined, EventAction, EventAnswer, EventRequest, FinalUnit, Granted, GroupAnswer,
+    CallPart, Declined, EventAction, EventAnswer, EventRequest, FinalUnit, Granted, GroupAnswer,
     GroupOutcome, GroupRequest, SessionAnswer, SessionRequest, SessionVerb, TariffChange,
     UnitCounts, UsedUnits,
 };
 pub use session::{Context, EndCause, Session};
 
+pub(crate) use calls::{decide_call, decide_reroute};
 pub use draft::{BucketChange, CounterChange, CounterOwner};
 pub(crate) use one_time::decide_event;
 pub(crate) use pushes::{abort, decide_peer_state, directive, reauthorise};

@@ -160,6 +160,7 @@ fn charged_at_once(
         groups: SmallVec::from_iter([group]),
         answers: SmallVec::new(),
         ending: false,
+        note: None,
     };
     let draft = draft.settled();
     let movements = Movements {

@@ -134,7 +134,7 @@ pub(super) fn priced<'a>(charging: &Charging<'a>, reference: RateReference) -> O
     Some(Priced { reference, prices, rate: prices.rate(reference.rate)? })
 }
 
-fn find<'a>(
+pub(super) fn find<'a>(
     charging: &Charging<'a>,
     list: PriceListId,
     query: &RateQuery,

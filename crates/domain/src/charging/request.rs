@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::group::GroupKey;
 use super::session::{Context, EndCause};
 use crate::encoding;
-use crate::identifier::{Identity, PeerId};
+use crate::identifier::{CarrierId, Identity, PeerId};
 use crate::money::Money;
 use crate::party::{FailureHandling, FinalUnitAction};
 use crate::quantity::Unit;
@@ -89,6 +89,19 @@ pub struct SessionRequest {
     pub identities: SmallVec<[Identity; 2]>,
     pub context: Context,
     pub groups: SmallVec<[GroupRequest; 1]>,
+    /// Only of calls that we control.
+    pub call: Option<Box<CallPart>>,
+}
+
+/// What a request says beside the units when the call is ours to control.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallPart {
+    /// Whose network carries it, when that is not the peer's own.
+    pub carrier: Option<CarrierId>,
+    /// What the interface needs to take the call up again after a restart.
+    pub note: Option<Box<[u8]>>,
+    /// Each way that was tried and what came of it, in order; for the record.
+    pub trail: Option<Box<str>>,
 }
 
 /// What to do at the end of the last units, as it goes to the switch.
@@ -211,10 +224,25 @@ pub enum Declined {
     /// The session is being ended by the VNO or the broker.
     #[n(20)]
     SessionEnding,
+    /// A rule of the line or its VNO bars this destination.
+    #[n(21)]
+    DestinationBarred,
+    /// The line has as many calls as it may have.
+    #[n(22)]
+    TooManyCalls,
+    /// No trunk that is up and free leads there.
+    #[n(23)]
+    NoRoute,
+    /// Every way would earn less than the margin floor.
+    #[n(24)]
+    MarginTooLow,
+    /// Two parties' currencies cannot be compared.
+    #[n(25)]
+    NoExchangeRate,
 }
 
 impl Declined {
-    pub const ALL: [Declined; 21] = [
+    pub const ALL: [Declined; 26] = [
         Declined::UnknownUser,
         Declined::ConflictingIdentities,
         Declined::SubscriberSuspended,
@@ -236,6 +264,11 @@ impl Declined {
         Declined::CurrencyMismatch,
         Declined::TooManyGroups,
         Declined::SessionEnding,
+        Declined::DestinationBarred,
+        Declined::TooManyCalls,
+        Declined::NoRoute,
+        Declined::MarginTooLow,
+        Declined::NoExchangeRate,
     ];
 
     /// A stable word for metrics, logs and APIs.
@@ -262,6 +295,11 @@ impl Declined {
             Declined::CurrencyMismatch => "currency_mismatch",
             Declined::TooManyGroups => "too_many_groups",
             Declined::SessionEnding => "session_ending",
+            Declined::DestinationBarred => "destination_barred",
+            Declined::TooManyCalls => "too_many_calls",
+            Declined::NoRoute => "no_route",
+            Declined::MarginTooLow => "margin_too_low",
+            Declined::NoExchangeRate => "no_exchange_rate",
         }
     }
 }

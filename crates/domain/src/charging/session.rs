@@ -113,6 +113,10 @@ pub struct Session {
     /// We asked the switch to end it.
     #[n(14)]
     pub ending: bool,
+    /// What the interface needs to take a call up again after a restart.
+    #[n(15)]
+    #[cbor(with = "minicbor::bytes")]
+    pub note: Option<Box<[u8]>>,
 }
 
 /// An answer that was given, kept for repeats of its request.

@@ -18,7 +18,7 @@ use super::session::{Context, EndCause, GivenAnswer, Session};
 use super::settle;
 use crate::answered::{Reply, RequestKey};
 use crate::decide::Decision;
-use crate::event::{Event, Movements, Remembered, SessionClosing, SessionReport};
+use crate::event::{Event, Movements, Remembered, SessionClosing, SessionReport, SessionRerouted};
 use crate::identifier::{CarrierId, Identity, LineId, SessionId, VnoId};
 use crate::party::Standing;
 use crate::state::State;
@@ -34,11 +34,12 @@ pub(crate) fn decide_session(
     request: &SessionRequest,
     now: Timestamp,
 ) -> Decision<Result<SessionAnswer, Declined>> {
-    let Some(carrier) = state.registry.peer(request.peer).map(|peer| peer.carrier) else {
+    let carrier_of = |peer| state.registry.peer(peer).map(|peer| peer.carrier);
+    let Some(owner) = carrier_of(request.peer) else {
         return Decision::refused(Declined::CarrierNotAllowed);
     };
     if let Some(session) = state.session_by_key(&request.key) {
-        if session.carrier != carrier {
+        if carrier_of(session.peer) != Some(owner) {
             return Decision::refused(Declined::UnknownSession);
         }
         if let Some(answer) = session.answered(request.number) {
@@ -47,9 +48,9 @@ pub(crate) fn decide_session(
         if session.is_stale(request.number) || request.verb == SessionVerb::Open {
             return Decision::refused(Declined::StaleRequest);
         }
-        return go_on(state, session, request, now);
+        return go_on(state, session, owner, request, now);
     }
-    let remembered = state.answered.reply(&RequestKey::of_carrier(carrier, &request.key));
+    let remembered = state.answered.reply(&RequestKey::of_carrier(owner, &request.key));
     if let Some(Reply::SessionClosed(number, answer)) = remembered {
         return if *number == request.number {
             Decision::repeated(Ok(answer.as_ref().clone()))
@@ -61,7 +62,10 @@ pub(crate) fn decide_session(
         SessionVerb::Open if request.context.is_emergency => {
             Decision::repeated(Ok(let_through(request)))
         }
-        SessionVerb::Open => open(state, carrier, request, now),
+        SessionVerb::Open => {
+            let chosen = request.call.as_ref().and_then(|call| call.carrier);
+            open(state, chosen.unwrap_or(owner), request, now)
+        }
         SessionVerb::Report | SessionVerb::Close(_) => Decision::refused(Declined::UnknownSession),
     }
 }
@@ -165,6 +169,7 @@ fn open(
             answer: answer.clone(),
         }]),
         ending: false,
+        note: None,
     };
     let gate = work.gate_events();
     let mut decision = Decision::new(Ok(answer));
@@ -186,6 +191,7 @@ fn refused_as_a_whole(answer: &SessionAnswer) -> Option<Declined> {
 fn go_on(
     state: &State,
     session: &Session,
+    owner: CarrierId,
     request: &SessionRequest,
     now: Timestamp,
 ) -> Decision<Result<SessionAnswer, Declined>> {
@@ -200,10 +206,11 @@ fn go_on(
     let mut decision = Decision::new(Ok(answer.clone()));
     if let SessionVerb::Close(cause) = request.verb {
         let cause = if session.ending { EndCause::Administrative } else { cause };
-        let closing = SessionClosing { session: session.id, cause, groups };
+        let trail = request.call.as_ref().and_then(|call| call.trail.clone());
+        let closing = SessionClosing { session: session.id, cause, groups, trail };
         decision.events.push(Event::SessionClosed(Box::new(closing), work.movements()));
         decision.remember = Some(Remembered {
-            key: RequestKey::of_carrier(session.carrier, &request.key),
+            key: RequestKey::of_carrier(owner, &request.key),
             reply: Reply::SessionClosed(request.number, Box::new(answer)),
         });
     } else {
@@ -214,9 +221,57 @@ fn go_on(
             supervised_until: supervised_until(&answer, now),
             answer,
             origin_state: request.origin_state.filter(|state| session.origin_state != Some(*state)),
+            note: request.call.as_ref().and_then(|call| call.note.clone()),
         };
         decision.events.push(Event::SessionReported(Box::new(report), work.movements()));
     }
+    decision.events.extend(gate);
+    decision
+}
+
+/// Prices and reserves all legs of an unused session anew, over another carrier.
+pub(super) fn reroute(
+    session: &Session,
+    charging: Charging<'_>,
+    now: Timestamp,
+) -> Decision<Result<SessionAnswer, Declined>> {
+    if session.groups.iter().any(|group| group.used > 0) || session.ending {
+        return Decision::refused(Declined::SessionEnding);
+    }
+    let mut work = Work::new(charging, now);
+    for group in &session.groups {
+        release(&mut work.draft, &mut group.clone());
+    }
+    let mut answer = SessionAnswer::default();
+    for key in session.groups.iter().map(|group| group.key) {
+        let begun = rates::begin(&work.charging, key, now);
+        let outcome = match begun {
+            Ok(group) => {
+                work.groups.push(group);
+                let asked = GroupRequest {
+                    key,
+                    requested: Some(Default::default()),
+                    used: SmallVec::new(),
+                    is_final: false,
+                };
+                work.reserve(&asked, true)
+            }
+            Err(declined) => GroupOutcome::Declined(declined),
+        };
+        answer.groups.push(GroupAnswer { key, outcome });
+    }
+    if let Some(declined) = refused_as_a_whole(&answer) {
+        return Decision::refused(declined);
+    }
+    let gate = work.gate_events();
+    let moved = SessionRerouted {
+        session: session.id,
+        carrier: work.charging.carrier,
+        groups: std::mem::take(&mut work.groups),
+        supervised_until: supervised_until(&answer, now),
+    };
+    let mut decision = Decision::new(Ok(answer));
+    decision.events.push(Event::SessionRerouted(Box::new(moved), work.movements()));
     decision.events.extend(gate);
     decision
 }
@@ -398,7 +453,7 @@ pub(crate) fn end_session(session: &Session, cause: EndCause) -> Event {
         counters: draft.counters,
         wholesale_held: draft.wholesale_held,
     };
-    let closing = SessionClosing { session: session.id, cause, groups };
+    let closing = SessionClosing { session: session.id, cause, groups, trail: None };
     Event::SessionClosed(Box::new(closing), movements)
 }
 

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{Desk, Events, Outcome, invalid};
+use crate::calls::{DestinationRules, LineCalls};
 use crate::charging;
 use crate::command::{LineChange, NewLine, NewPayerRule, Noun, Receipt, Refused};
 use crate::event::Event;
@@ -134,6 +135,24 @@ impl Desk<'_> {
             };
             events.extend(charging::abort(self.state, id.subscriber(), concerns, self.now));
         }
+        Ok((Receipt::Done, events))
+    }
+
+    /// A new call reads them; running calls of destinations that are barred now are ended.
+    pub(super) fn set_line_calls(&self, id: LineId, calls: &LineCalls) -> Outcome {
+        let subscriber = self.own_subscriber(id.subscriber())?;
+        subscriber.line(id).ok_or(Refused::NotFound(Noun::Line))?;
+        let lists = [&calls.destinations.barred, &calls.destinations.allowed];
+        if lists.iter().any(|list| list.len() > DestinationRules::PREFIXES_MAX) {
+            return Err(invalid("destinations", "at most 1000 prefixes"));
+        }
+        let mut events = Events::new();
+        events.push(Event::LineCallsSet(id, Box::new(calls.clone())));
+        let concerns = |session: &charging::Session| {
+            let called = session.context.destination;
+            session.line == id && called.is_some_and(|called| !calls.destinations.allow(called))
+        };
+        events.extend(charging::abort(self.state, id.subscriber(), concerns, self.now));
         Ok((Receipt::Done, events))
     }
 

@@ -88,6 +88,7 @@ impl Desk<'_> {
             | Administer::ChangeAccount { .. } => self.subscribers(order),
             Administer::AddLine(subscriber, line) => self.add_line(*subscriber, line),
             Administer::ChangeLine(line, change) => self.change_line(*line, change),
+            Administer::SetLineCalls(line, calls) => self.set_line_calls(*line, calls),
             Administer::Subscribe { subscriber, offer, account } => {
                 self.subscribe(*subscriber, *offer, *account)
             }

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::{Desk, Events, Outcome, done, invalid};
 use crate::access::{ApiKey, Role};
+use crate::calls::DestinationRules;
 use crate::catalogue::PriceListOwner;
 use crate::charging::new_sweep;
 use crate::command::{Administer, NewVno, Noun, Receipt, Refused, VnoChange};
@@ -146,6 +147,7 @@ impl Desk<'_> {
             grants: Vec::new(),
             carriers: Vec::new(),
             default_offer: None,
+            calls: None,
         };
         Ok((Receipt::Vno(id), SmallVec::from_iter([Event::VnoSet(Box::new(vno))])))
     }
@@ -188,6 +190,14 @@ impl Desk<'_> {
         vno.grants = change.grants.clone().unwrap_or(vno.grants);
         vno.carriers = change.carriers.clone().unwrap_or(vno.carriers);
         vno.default_offer = change.default_offer.unwrap_or(vno.default_offer);
+        if let Some(calls) = &change.calls {
+            let lists = [&calls.destinations.barred, &calls.destinations.allowed];
+            let most = DestinationRules::PREFIXES_MAX;
+            if lists.iter().any(|list| list.len() > most) || calls.short_codes.len() > most {
+                return Err(invalid("calls", "at most 1000 prefixes or short codes"));
+            }
+            vno.calls = Some(calls.clone());
+        }
         if vno
             .grants
             .iter()
@@ -223,7 +233,8 @@ impl Desk<'_> {
     }
 
     fn set_peer(&self, order: &Administer) -> Outcome {
-        let Administer::SetPeer { carrier, host, realms, standing, is_agent, requires_tls } = order
+        let Administer::SetPeer { carrier, host, realms, standing, is_agent, requires_tls, trunk } =
+            order
         else {
             return Err(Refused::Forbidden);
         };
@@ -234,6 +245,21 @@ impl Desk<'_> {
         };
         if !plausible(host) || !realms.iter().all(|realm| plausible(realm)) {
             return Err(invalid("host", "expected DiameterIdentities such as pgw.carrier.example"));
+        }
+        if let Some(trunk) = trunk {
+            let is_address = trunk.address.parse::<core::net::SocketAddr>().is_ok();
+            if trunk.is_access == is_address {
+                return Err(invalid(
+                    "address",
+                    "expected address:port of the switch, and none for the access",
+                ));
+            }
+            let digits = |text: &str| text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
+            let prefixes =
+                [&trunk.country_code, &trunk.international_prefix, &trunk.national_prefix];
+            if !prefixes.into_iter().all(|prefix| digits(prefix)) {
+                return Err(invalid("prefixes", "expected at most five digits"));
+            }
         }
         let known = registry.peer_by_host(host);
         if known.is_some_and(|peer| peer.carrier != *carrier) {
@@ -251,6 +277,7 @@ impl Desk<'_> {
             standing: *standing,
             is_agent: *is_agent,
             requires_tls: *requires_tls,
+            trunk: trunk.clone(),
         };
         Ok((Receipt::Peer(id), SmallVec::from_iter([Event::PeerSet(Box::new(peer))])))
     }

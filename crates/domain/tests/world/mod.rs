@@ -90,6 +90,7 @@ impl World {
             standing: Standing::Active,
             is_agent: false,
             requires_tls: false,
+            trunk: None,
         });
         let deck = world.install(
             PriceListOwner::Carrier(CarrierId::new(0)),
@@ -396,6 +397,7 @@ impl Phone {
                 is_emergency: false,
             },
             groups: [group].into_iter().collect(),
+            call: None,
         };
         self.number += 1;
         request

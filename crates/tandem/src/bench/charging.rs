@@ -77,6 +77,7 @@ pub fn report(
                 .collect(),
             is_final: false,
         }]),
+        call: None,
     }
 }
 

@@ -34,6 +34,8 @@ pub struct UsageRecordBody {
     pub wholesale: Option<MoneyBody>,
     /// What the broker owes the carrier. Not shown to VNOs.
     pub cost: Option<MoneyBody>,
+    /// Of a call: each way that was tried and what came of it. Shown to the broker only.
+    pub trail: Option<String>,
     /// Empty for carriers.
     pub groups: Vec<SessionGroupBody>,
 }
@@ -60,6 +62,7 @@ fn body_of(record: &UsageRecord, role: Role) -> UsageRecordBody {
         retail: retail.filter(|_| sees_retail),
         wholesale: record.wholesale().map(MoneyBody::of).filter(|_| sees_retail),
         cost: record.cost().map(MoneyBody::of).filter(|_| sees_cost),
+        trail: record.trail.as_deref().filter(|_| role == Role::Broker).map(Into::into),
         groups: if sees_retail { groups_of(session) } else { Vec::new() },
     }
 }

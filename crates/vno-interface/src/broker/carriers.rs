@@ -166,6 +166,7 @@ pub async fn put_peer(
         standing: change.standing.as_deref().map_or(Ok(Standing::Active), standing)?,
         is_agent: change.agent,
         requires_tls: change.requires_tls,
+        trunk: None,
     };
     carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
     let registry = platform.registry();
@@ -180,6 +181,7 @@ pub async fn list_peers(
     Path(carrier): Path<String>,
 ) -> Result<Json<Vec<PeerBody>>, Problem> {
     let id = caller.carrier(&carrier)?.id;
-    let peers = caller.registry.peers.iter().filter(|peer| peer.carrier == id);
+    let own = |peer: &&std::sync::Arc<Peer>| peer.carrier == id && peer.trunk.is_none();
+    let peers = caller.registry.peers.iter().filter(own);
     Ok(Json(peers.map(|peer| PeerBody::of(peer)).collect()))
 }

@@ -221,6 +221,7 @@ fn change_of(
             .transpose()?,
         carriers: carriers.transpose()?,
         default_offer: None,
+        calls: None,
     })
 }
 

@@ -264,7 +264,7 @@ impl Connection {
         let registry = self.common.platform.registry();
         let known = registry
             .peer_by_host(&capabilities.host)
-            .filter(|peer| peer.standing == Standing::Active);
+            .filter(|peer| peer.standing == Standing::Active && peer.trunk.is_none());
         let Some(peer) = known else {
             tracing::warn!(host = %capabilities.host, "an unknown Diameter peer is refused");
             self.machine.reject(ResultCode::UNKNOWN_PEER, &mut self.out);
@@ -422,7 +422,7 @@ impl Connection {
                 Ok(Response::Session(Err(reason)) | Response::Event(Err(reason))) => {
                     declined(*reason)
                 }
-                Ok(Response::Administered(_) | Response::Done) | Err(_) => {
+                Ok(Response::Call(_) | Response::Administered(_) | Response::Done) | Err(_) => {
                     (ResultCode::TOO_BUSY, from_domain::refusal(pending.shape))
                 }
             };

@@ -23,6 +23,7 @@ pub fn result_code(declined: Declined) -> ResultCode {
         | Declined::Barred
         | Declined::VnoSuspended
         | Declined::DestinationBlocked
+        | Declined::DestinationBarred
         | Declined::SessionEnding => ResultCode::END_USER_SERVICE_DENIED,
         Declined::VnoCreditExhausted | Declined::InsufficientBalance => {
             ResultCode::CREDIT_LIMIT_REACHED
@@ -32,11 +33,14 @@ pub fn result_code(declined: Declined) -> ResultCode {
         | Declined::NoWholesaleRate
         | Declined::NoCostRate
         | Declined::UnitMismatch
+        | Declined::MarginTooLow
+        | Declined::NoExchangeRate
         | Declined::CurrencyMismatch => ResultCode::RATING_FAILED,
         Declined::UnknownSession => ResultCode::UNKNOWN_SESSION_ID,
         Declined::StaleRequest => ResultCode::UNABLE_TO_COMPLY,
         Declined::AmountOutOfRange => ResultCode::INVALID_AVP_VALUE,
-        Declined::TooManyGroups => ResultCode::RESOURCES_EXCEEDED,
+        Declined::TooManyGroups | Declined::TooManyCalls => ResultCode::RESOURCES_EXCEEDED,
+        Declined::NoRoute => ResultCode::UNABLE_TO_COMPLY,
     }
 }
 

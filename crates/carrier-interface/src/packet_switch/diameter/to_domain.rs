@@ -59,6 +59,7 @@ pub(super) fn command<'a>(
         identities,
         groups: groups(request, &context)?,
         context,
+        call: None,
     };
     Ok((Command::Session(Box::new(session)), shape))
 }

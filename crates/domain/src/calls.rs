@@ -1,0 +1,194 @@
+//! How calls are controlled: trunks to the carriers' circuit switches, and the rules of VNOs and lines.
+
+use minicbor::{Decode, Encode};
+
+use crate::digits::Digits;
+use crate::identifier::CarrierId;
+use crate::money::Amount;
+
+/// How SIP is carried to a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum TrunkTransport {
+    #[n(0)]
+    Udp,
+    #[n(1)]
+    Tcp,
+    #[n(2)]
+    Tls,
+}
+
+/// A SIP trunk to a carrier's circuit switch, or the access by which subscribers' own phones register.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Trunk {
+    /// `address:port` of the switch; of the access, nothing.
+    #[n(0)]
+    pub address: Box<str>,
+    #[n(1)]
+    pub transport: TrunkTransport,
+    #[n(2)]
+    pub is_access: bool,
+    /// Asserted identities are believed and sent (RFC 3325).
+    #[n(3)]
+    pub is_trusted: bool,
+    /// Country code of numbers that come without one.
+    #[n(4)]
+    pub country_code: Box<str>,
+    /// What stands before foreign numbers there, such as `00`.
+    #[n(5)]
+    pub international_prefix: Box<str>,
+    /// What stands before numbers of the own country, such as `0`.
+    #[n(6)]
+    pub national_prefix: Box<str>,
+    /// Calls at once; 0 = as many as come.
+    #[n(7)]
+    pub calls_max: u32,
+    /// New calls a second; 0 = as many as come.
+    #[n(8)]
+    pub calls_per_second_max: u32,
+    /// Session-Expires that we ask for (RFC 4028); 0 = no session timer.
+    #[n(9)]
+    pub session_seconds: u32,
+    /// Calls may be sent there (not only taken).
+    #[n(10)]
+    pub carries_calls: bool,
+}
+
+impl Trunk {
+    /// The E.164 digits of a number as this switch writes it (standards: `+`, international and national prefix).
+    pub fn normalise(&self, dialled: &str) -> Option<Digits> {
+        let plain: String =
+            dialled.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' ')).collect();
+        if plain.starts_with('+') {
+            return plain.parse().ok();
+        }
+        let stripped = |prefix: &str| {
+            let known = !prefix.is_empty();
+            known.then(|| plain.strip_prefix(prefix)).flatten().filter(|rest| !rest.is_empty())
+        };
+        if let Some(rest) = stripped(&self.international_prefix) {
+            return rest.parse().ok();
+        }
+        if let Some(rest) = stripped(&self.national_prefix) {
+            return format!("{}{rest}", self.country_code).parse().ok();
+        }
+        plain.parse().ok()
+    }
+}
+
+/// What a line, or all lines of a VNO, may call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct DestinationRules {
+    /// Prefixes that may not be called.
+    #[n(0)]
+    pub barred: Vec<Digits>,
+    /// When there are any: the only prefixes that may be called.
+    #[n(1)]
+    pub allowed: Vec<Digits>,
+}
+
+impl DestinationRules {
+    pub const PREFIXES_MAX: usize = 1000;
+
+    pub fn allow(&self, called: Digits) -> bool {
+        let matches =
+            |prefixes: &[Digits]| prefixes.iter().any(|prefix| called.starts_with(*prefix));
+        !matches(&self.barred) && (self.allowed.is_empty() || matches(&self.allowed))
+    }
+}
+
+/// Where calls to a line go instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Forwarding {
+    #[n(0)]
+    pub always: Option<Digits>,
+    #[n(1)]
+    pub busy: Option<Digits>,
+    #[n(2)]
+    pub no_answer: Option<Digits>,
+    /// No phone is registered.
+    #[n(3)]
+    pub unreachable: Option<Digits>,
+    /// How long it rings before `no_answer`; 0 = 20 seconds.
+    #[n(4)]
+    pub no_answer_seconds: u16,
+}
+
+/// What a line's owner set for its calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct LineCalls {
+    /// The user name of digest authentication; its SIP address is an identity of the line.
+    #[n(0)]
+    pub user: Option<Box<str>>,
+    /// HA1 by algorithm name, made from the password when it was set (RFC 7616 section 3.4.2).
+    #[n(1)]
+    pub secrets: Vec<(Box<str>, Box<str>)>,
+    #[n(2)]
+    pub destinations: DestinationRules,
+    #[n(3)]
+    pub forwarding: Forwarding,
+    /// Calls of the line at once; 0 = as many as money covers.
+    #[n(4)]
+    pub calls_max: u16,
+    /// Seconds of one call; 0 = as many as money covers.
+    #[n(5)]
+    pub seconds_max: u32,
+    /// Its number is not shown to those it calls.
+    #[n(6)]
+    pub withholds_number: bool,
+}
+
+/// Asked before a call is connected.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Webhook {
+    #[n(0)]
+    pub url: Box<str>,
+    /// Signs every question.
+    #[n(1)]
+    pub secret: Box<str>,
+    #[n(2)]
+    pub timeout_millis: u32,
+    /// What happens when no usable answer comes in time.
+    #[n(3)]
+    pub allows_by_default: bool,
+}
+
+/// How carriers are ranked for a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum RoutingPolicy {
+    #[n(0)]
+    #[default]
+    LeastCost,
+    /// By measured quality, cost deciding among equals.
+    #[n(1)]
+    Quality,
+    /// Each carrier its share of the calls, in hundredths; the rest by cost.
+    #[n(2)]
+    Share(#[n(0)] Vec<(CarrierId, u8)>),
+    /// Commitments first: the carriers in this order as long as they are free.
+    #[n(3)]
+    Fixed(#[n(0)] Vec<CarrierId>),
+}
+
+/// What a VNO, or the broker for it, set for all its calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct VnoCalls {
+    #[n(0)]
+    pub destinations: DestinationRules,
+    /// What is dialled, and what it stands for.
+    #[n(1)]
+    pub short_codes: Vec<(Digits, Digits)>,
+    #[n(2)]
+    pub webhook: Option<Webhook>,
+    #[n(3)]
+    pub routing: RoutingPolicy,
+    /// What the broker has to earn in the first minute, in the VNO's wholesale currency; may be negative.
+    #[n(4)]
+    pub margin_floor: Amount,
+    /// Take a route below the floor when there is no other; it is recorded.
+    #[n(5)]
+    pub waives_margin: bool,
+    /// Numbers that are connected at once, without control or charge.
+    #[n(6)]
+    pub emergency: Vec<Digits>,
+}

@@ -1,0 +1,161 @@
+//! Digest authentication (RFC 7616, RFC 8760): MD5, SHA-256 and SHA-512/256.
+
+use md5::Md5;
+use sha2::{Digest, Sha256, Sha512_256};
+
+use crate::fields::{list, unquoted};
+use crate::tokens::{Tokens, from_hex, hex};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    Sha512_256,
+    Sha256,
+    Md5,
+}
+
+impl Algorithm {
+    /// Strongest first: the order in which challenges are sent.
+    pub const ALL: [Algorithm; 3] = [Algorithm::Sha512_256, Algorithm::Sha256, Algorithm::Md5];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Sha512_256 => "SHA-512-256",
+            Algorithm::Sha256 => "SHA-256",
+            Algorithm::Md5 => "MD5",
+        }
+    }
+
+    pub fn parse(name: &[u8]) -> Option<Algorithm> {
+        Algorithm::ALL.into_iter().find(|one| name.eq_ignore_ascii_case(one.name().as_bytes()))
+    }
+
+    /// Lower-case hexadecimal of the hash of the parts, joined by colons.
+    pub fn hash(self, parts: &[&[u8]]) -> String {
+        let joined = parts.join(&b':');
+        let octets = match self {
+            Algorithm::Sha512_256 => Sha512_256::digest(&joined).to_vec(),
+            Algorithm::Sha256 => Sha256::digest(&joined).to_vec(),
+            Algorithm::Md5 => Md5::digest(&joined).to_vec(),
+        };
+        octets.iter().flat_map(|octet| [octet >> 4, octet & 15]).map(digit).collect()
+    }
+
+    /// What is stored instead of a password.
+    pub fn ha1(self, user: &str, realm: &str, password: &str) -> String {
+        self.hash(&[user.as_bytes(), realm.as_bytes(), password.as_bytes()])
+    }
+}
+
+fn digit(value: u8) -> char {
+    char::from(b"0123456789abcdef"[usize::from(value & 15)])
+}
+
+/// The credentials of an Authorization header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials<'a> {
+    pub user: &'a [u8],
+    pub realm: &'a [u8],
+    pub nonce: &'a [u8],
+    pub uri: &'a [u8],
+    pub response: &'a [u8],
+    pub algorithm: Algorithm,
+    pub cnonce: &'a [u8],
+    pub count: &'a [u8],
+    pub qop: &'a [u8],
+}
+
+impl<'a> Credentials<'a> {
+    pub fn parse(value: &'a [u8]) -> Option<Credentials<'a>> {
+        let (scheme, rest) = value.trim_ascii().split_at_checked(6)?;
+        if !scheme.eq_ignore_ascii_case(b"Digest") {
+            return None;
+        }
+        let field = |name: &str| {
+            list(rest).find_map(|one| {
+                let equals = one.iter().position(|octet| *octet == b'=')?;
+                let named = one[..equals].trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+                named.then(|| unquoted(one[equals + 1..].trim_ascii()))
+            })
+        };
+        Some(Credentials {
+            user: field("username")?,
+            realm: field("realm")?,
+            nonce: field("nonce")?,
+            uri: field("uri")?,
+            response: field("response")?,
+            algorithm: field("algorithm").map_or(Some(Algorithm::Md5), Algorithm::parse)?,
+            cnonce: field("cnonce").unwrap_or_default(),
+            count: field("nc").unwrap_or_default(),
+            qop: field("qop").unwrap_or_default(),
+        })
+    }
+
+    /// Do these credentials prove that their sender knows the password behind `ha1`?
+    pub fn prove(&self, ha1: &str, method: &[u8]) -> bool {
+        let ha2 = self.algorithm.hash(&[method, self.uri]);
+        let expected = if self.qop.is_empty() {
+            self.algorithm.hash(&[ha1.as_bytes(), self.nonce, ha2.as_bytes()])
+        } else {
+            let parts =
+                [ha1.as_bytes(), self.nonce, self.count, self.cnonce, self.qop, ha2.as_bytes()];
+            self.algorithm.hash(&parts)
+        };
+        // In the same time whatever differs.
+        let given = self.response.to_ascii_lowercase();
+        given.len() == expected.len()
+            && given.iter().zip(expected.as_bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+    }
+
+    pub fn nonce_count(&self) -> Option<u64> {
+        from_hex(self.count)
+    }
+}
+
+/// What a nonce of ours says when it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nonce {
+    Fresh,
+    /// Ours, but too old: ask again with `stale=true`.
+    Stale,
+    Foreign,
+}
+
+/// Makes nonces that need no memory: the time, and a seal that only we can make.
+#[derive(Clone, Debug)]
+pub struct Nonces {
+    seal: Tokens,
+    pub life_seconds: u64,
+}
+
+impl Nonces {
+    pub fn new(seal: Tokens, life_seconds: u64) -> Nonces {
+        Nonces { seal, life_seconds }
+    }
+
+    pub fn issue(&self, unix_seconds: u64) -> String {
+        let time = hex(unix_seconds);
+        let seal = hex(self.seal.keyed(&time));
+        [time, seal].iter().flatten().map(|octet| char::from(*octet)).collect()
+    }
+
+    pub fn check(&self, nonce: &[u8], unix_seconds: u64) -> Nonce {
+        let Some((time, seal)) = nonce.split_at_checked(16) else { return Nonce::Foreign };
+        if seal != hex(self.seal.keyed(time)) {
+            return Nonce::Foreign;
+        }
+        match from_hex(time) {
+            Some(issued) if issued + self.life_seconds >= unix_seconds => Nonce::Fresh,
+            Some(_) => Nonce::Stale,
+            None => Nonce::Foreign,
+        }
+    }
+}
+
+/// The value of one challenge.
+pub fn challenge(realm: &str, nonce: &str, algorithm: Algorithm, is_stale: bool) -> String {
+    let stale = if is_stale { ", stale=true" } else { "" };
+    format!(
+        "Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={}, qop=\"auth\"{stale}",
+        algorithm.name()
+    )
+}

@@ -1,0 +1,517 @@
+//! The transaction layer (RFC 3261 section 17 with RFC 6026), for one engine.
+//!
+//! Call order: [`Transactions::receive`] for every message, [`Transactions::on_time`] every few milliseconds while
+//! [`Transactions::is_busy`]; after either, send what [`Transactions::take_out`] gives. Requests of the layer above
+//! go through [`Transactions::request`], its answers through [`Transactions::respond`].
+
+mod client;
+mod server;
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use hashbrown::HashMap;
+
+use crate::Millis;
+use crate::header::Name;
+use crate::message::Message;
+use crate::method::Method;
+use crate::slab::Slab;
+use crate::tokens::{Tokens, from_hex, hex};
+use crate::wheel::Wheel;
+use crate::writer::push_number;
+use client::Client;
+use server::Server;
+
+pub const T1: u64 = 500;
+pub const T2: u64 = 4_000;
+pub const T4: u64 = 5_000;
+/// How long a transaction without an answer lives (timers B, F, H).
+pub const LIFE: u64 = 64 * T1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+impl Transport {
+    pub fn is_reliable(self) -> bool {
+        self != Transport::Udp
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+        }
+    }
+}
+
+/// Where a message came from or goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flow {
+    pub transport: Transport,
+    pub remote: SocketAddr,
+    /// Which socket or connection, as the shell numbers them.
+    pub channel: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServerId(pub u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientId(pub u64);
+
+/// What the layer above has to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A new request; answer it.
+    Request(ServerId),
+    /// An ACK for a 2xx: it belongs to a dialog.
+    Ack,
+    /// A CANCEL (already answered) for this INVITE.
+    Cancel(ServerId),
+    /// A response to our request.
+    Response(ClientId),
+    /// A repeat, or something that nobody waits for.
+    Absorbed,
+}
+
+/// What time alone brought about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// No final answer to our request (408 in all but name).
+    NoAnswer(ClientId),
+    /// Our 2xx to an INVITE was never acknowledged.
+    NoAck(ServerId),
+}
+
+/// Transactions at once; more requests are refused by the shell with 503.
+pub const TRANSACTIONS_MAX: usize = 2_000_000;
+
+enum Entry {
+    Client(Box<Client>),
+    Server(Box<Server>),
+}
+
+pub struct Transactions {
+    entries: Slab<Entry>,
+    /// Server transactions by what matches a repeat (section 17.2.3).
+    by_key: HashMap<Box<[u8]>, u64>,
+    wheel: Wheel,
+    pub tokens: Tokens,
+    out: Vec<u8>,
+    sends: Vec<(Flow, Range<usize>)>,
+    key: Vec<u8>,
+}
+
+impl Transactions {
+    pub fn new(tokens: Tokens) -> Transactions {
+        Transactions {
+            entries: Slab::default(),
+            by_key: HashMap::new(),
+            wheel: Wheel::default(),
+            tokens,
+            out: Vec::new(),
+            sends: Vec::new(),
+            key: Vec::new(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Does time have to be handed in?
+    pub fn is_busy(&self) -> bool {
+        !self.wheel.is_empty()
+    }
+
+    /// Everything to be sent now, in order.
+    pub fn take_out(&mut self, mut send: impl FnMut(&Flow, &[u8])) {
+        for (flow, range) in self.sends.drain(..) {
+            send(&flow, &self.out[range]);
+        }
+        self.out.clear();
+    }
+
+    /// Sends octets once, outside of any transaction: an ACK, or an answer to what has none.
+    pub fn send(&mut self, flow: Flow, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        let start = self.out.len();
+        write(&mut self.out);
+        let range = start..self.out.len();
+        self.sends.push((flow, range.clone()));
+        range
+    }
+
+    fn send_copy(&mut self, flow: Flow, bytes: &[u8]) {
+        self.send(flow, |out| out.extend_from_slice(bytes));
+    }
+
+    /// A Via value for the next request, with a branch that leads back to its transaction.
+    fn via(&mut self, id: u64, flow: &Flow, sent_by: &[u8]) -> (Vec<u8>, u64) {
+        let nonce = self.tokens.draw();
+        let mut via = Vec::with_capacity(96);
+        via.extend_from_slice(b"SIP/2.0/");
+        via.extend_from_slice(flow.transport.name().as_bytes());
+        via.push(b' ');
+        via.extend_from_slice(sent_by);
+        via.extend_from_slice(b";rport;branch=z9hG4bK");
+        via.extend_from_slice(&hex(id));
+        via.extend_from_slice(&hex(nonce));
+        (via, nonce)
+    }
+
+    /// Begins a transaction of ours. `write` gets the Via value to put on top and writes the whole request.
+    pub fn request(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        sent_by: &[u8],
+        method: Method<'_>,
+        write: impl FnOnce(&[u8], &mut Vec<u8>),
+    ) -> ClientId {
+        let is_invite = method == Method::Invite;
+        let id = self.entries.insert(Entry::Client(Box::new(Client::new(flow, is_invite))));
+        let (via, nonce) = self.via(id, &flow, sent_by);
+        let range = self.send(flow, |out| write(&via, out));
+        let request: Box<[u8]> = self.out[range].into();
+        if let Some(Entry::Client(client)) = self.entries.get_mut(id) {
+            client.begin(now, request, via.into_boxed_slice(), nonce);
+            self.wheel.set(client.due, id);
+        }
+        ClientId(id)
+    }
+
+    pub fn receive(&mut self, now: Millis, flow: Flow, message: &Message<'_>) -> Event {
+        match message.method() {
+            None => self.response(now, message),
+            Some(method) => self.incoming(now, flow, message, method),
+        }
+    }
+
+    fn response(&mut self, now: Millis, message: &Message<'_>) -> Event {
+        let Some((id, nonce)) = message.top_via().and_then(|via| ours(via.branch()?)) else {
+            return Event::Absorbed;
+        };
+        let Some(Entry::Client(client)) = self.entries.get_mut(id) else {
+            return Event::Absorbed;
+        };
+        // Answers to a CANCEL carry the INVITE's branch and have nothing to say.
+        let of_cancel = message.cseq().is_some_and(|cseq| cseq.method == b"CANCEL");
+        if client.nonce != nonce || of_cancel {
+            return Event::Absorbed;
+        }
+        let reaction = client.response(now, message);
+        let (flow, due, over) = (client.flow, client.due, client.is_over());
+        if let Some(send) = reaction.send {
+            self.send_copy(flow, &send);
+        }
+        if over {
+            self.entries.remove(id);
+        } else if reaction.rearm {
+            self.wheel.set(due, id);
+        }
+        if reaction.pass { Event::Response(ClientId(id)) } else { Event::Absorbed }
+    }
+
+    fn incoming(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        message: &Message<'_>,
+        method: Method<'_>,
+    ) -> Event {
+        let matched = if method == Method::Ack { Method::Invite } else { method };
+        self.make_key(message, matched);
+        if let Some(id) = self.by_key.get(self.key.as_slice()).copied() {
+            return self.repeated(now, id, method);
+        }
+        if method == Method::Ack {
+            return Event::Ack;
+        }
+        let id = self.begin_server(flow, message, method);
+        if method != Method::Cancel {
+            return Event::Request(ServerId(id));
+        }
+        // Matching is by the INVITE's own key (section 9.2).
+        self.make_key(message, Method::Invite);
+        let invite = self.by_key.get(self.key.as_slice()).copied();
+        self.respond_simply(now, ServerId(id), message, if invite.is_some() { 200 } else { 481 });
+        invite.map_or(Event::Absorbed, |invite| Event::Cancel(ServerId(invite)))
+    }
+
+    fn begin_server(&mut self, flow: Flow, message: &Message<'_>, method: Method<'_>) -> u64 {
+        let flow = response_flow(flow, message);
+        let key: Box<[u8]> = self.key.as_slice().into();
+        let server = Server::new(flow, method == Method::Invite, key.clone());
+        let id = self.entries.insert(Entry::Server(Box::new(server)));
+        self.by_key.insert(key, id);
+        id
+    }
+
+    fn repeated(&mut self, now: Millis, id: u64, method: Method<'_>) -> Event {
+        let Some(Entry::Server(server)) = self.entries.get_mut(id) else {
+            return Event::Absorbed;
+        };
+        if method == Method::Ack {
+            return match server.acknowledged(now) {
+                server::Ack::Confirmed(due) => {
+                    self.wheel.set(due, id);
+                    Event::Absorbed
+                }
+                server::Ack::Repeated => Event::Absorbed,
+                // A peer may reuse the INVITE's branch for the ACK of a 2xx.
+                server::Ack::OfDialog => Event::Ack,
+            };
+        }
+        if let (Some(again), flow) = (server.again(), server.flow) {
+            self.send_copy(flow, &again);
+        }
+        Event::Absorbed
+    }
+
+    /// branch, sent-by and method; for peers of RFC 2543, which send no such branch, what section 17.2.3 names.
+    fn make_key(&mut self, message: &Message<'_>, method: Method<'_>) {
+        self.key.clear();
+        let Some(via) = message.top_via() else { return };
+        let branch = via.branch().unwrap_or_default();
+        self.key.extend_from_slice(method.as_bytes());
+        self.key.push(b' ');
+        self.key.extend(via.host.iter().map(u8::to_ascii_lowercase));
+        self.key.push(b':');
+        push_number(&mut self.key, u64::from(via.port.unwrap_or(5060)));
+        self.key.push(b' ');
+        self.key.extend_from_slice(branch);
+        if !branch.starts_with(b"z9hG4bK") {
+            let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+            let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
+            self.key.push(b' ');
+            push_number(&mut self.key, u64::from(cseq));
+            for part in [b" ", message.call_id(), b" ", tag] {
+                self.key.extend_from_slice(part);
+            }
+        }
+    }
+
+    /// Answers a request. `write` writes the whole response; a 2xx to an INVITE is sent again until
+    /// [`Transactions::acknowledge`].
+    pub fn respond(
+        &mut self,
+        now: Millis,
+        id: ServerId,
+        status: u16,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let Some(Entry::Server(server)) = self.entries.get(id.0) else { return };
+        if !server.is_open() {
+            return;
+        }
+        let flow = server.flow;
+        let range = self.send(flow, write);
+        if let Some(Entry::Server(server)) = self.entries.get_mut(id.0) {
+            server.responded(now, status, &self.out[range]);
+            if status >= 200 {
+                self.wheel.set(server.due, id.0);
+            }
+        }
+    }
+
+    /// Answers with what every response has and nothing else.
+    pub fn respond_simply(
+        &mut self,
+        now: Millis,
+        id: ServerId,
+        request: &Message<'_>,
+        status: u16,
+    ) {
+        let mut tag = [0; 16];
+        if status > 100 {
+            tag = self.tokens.token();
+        }
+        let flow = self.flow_of(id);
+        self.respond(now, id, status, |out| {
+            let mut response = crate::writer::MessageWriter::response(out, status);
+            copy_essentials(&mut response, request, flow, &tag);
+            response.finish(&[]);
+        });
+    }
+
+    pub fn flow_of(&self, id: ServerId) -> Option<Flow> {
+        match self.entries.get(id.0) {
+            Some(Entry::Server(server)) => Some(server.flow),
+            _ => None,
+        }
+    }
+
+    /// The ACK of our 2xx came: it need not be sent again.
+    pub fn acknowledge(&mut self, id: ServerId) {
+        if let Some(Entry::Server(server)) = self.entries.get_mut(id.0) {
+            server.accepted_acknowledged();
+        }
+    }
+
+    /// The ACK for a 2xx that we got; sent now and whenever the 2xx comes again.
+    pub fn ack(&mut self, id: ClientId, flow: Flow, write: impl FnOnce(&mut Vec<u8>)) {
+        let range = self.send(flow, write);
+        if let Some(Entry::Client(client)) = self.entries.get_mut(id.0) {
+            client.acked(flow, &self.out[range]);
+        }
+    }
+
+    /// Cancels our INVITE: at once when it was provisionally answered, otherwise as soon as it is (section 9.1).
+    pub fn cancel(&mut self, now: Millis, id: ClientId, reason: Option<&[u8]>) {
+        let Some(Entry::Client(client)) = self.entries.get_mut(id.0) else { return };
+        if let Some(cancel) = client.cancel(now, reason) {
+            let (flow, due) = (client.flow, client.due);
+            self.send_copy(flow, &cancel);
+            self.wheel.set(due, id.0);
+        }
+    }
+
+    /// Fires what is due.
+    pub fn on_time(&mut self, now: Millis, mut expired: impl FnMut(Expired)) {
+        let mut due = Vec::new();
+        self.wheel.due(now, |id| due.push(id));
+        for id in due {
+            let (send, gone, next) = match self.entries.get_mut(id) {
+                None => continue,
+                Some(Entry::Client(client)) => {
+                    if client.due > now {
+                        continue;
+                    }
+                    let fired = client.fire(now);
+                    if fired.no_answer {
+                        expired(Expired::NoAnswer(ClientId(id)));
+                    }
+                    (fired.send.map(|bytes| (client.flow, bytes)), fired.over, client.due)
+                }
+                Some(Entry::Server(server)) => {
+                    if server.due > now {
+                        continue;
+                    }
+                    let fired = server.fire(now);
+                    if fired.no_ack {
+                        expired(Expired::NoAck(ServerId(id)));
+                    }
+                    (fired.send.map(|bytes| (server.flow, bytes)), fired.over, server.due)
+                }
+            };
+            if let Some((flow, bytes)) = send {
+                self.send_copy(flow, &bytes);
+            }
+            if gone {
+                self.forget(id);
+            } else {
+                self.wheel.set(next, id);
+            }
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        if let Some(Entry::Server(server)) = self.entries.remove(id) {
+            self.by_key.remove(&server.key);
+        }
+    }
+}
+
+/// The entry and nonce in a branch of ours.
+fn ours(branch: &[u8]) -> Option<(u64, u64)> {
+    let rest = branch.strip_prefix(b"z9hG4bK")?;
+    let (id, nonce) = rest.split_at_checked(16)?;
+    Some((from_hex(id)?, from_hex(nonce)?))
+}
+
+/// Where the answer goes (section 18.2.2, RFC 3581): the connection, or the address the request came from.
+fn response_flow(flow: Flow, message: &Message<'_>) -> Flow {
+    let Some(via) = message.top_via() else { return flow };
+    if flow.transport.is_reliable() || crate::fields::param(via.params, "rport").is_some() {
+        return flow;
+    }
+    // Without rport the port is the one in Via; the address stays the one it came from.
+    let port = via.port.unwrap_or(5060);
+    Flow { remote: SocketAddr::new(flow.remote.ip(), port), ..flow }
+}
+
+/// Via (with received and rport), From, To with a tag, Call-ID and CSeq of the request (section 8.2.6.2).
+/// `flow`: None when the request came from where its Via says.
+pub fn copy_essentials(
+    response: &mut crate::writer::MessageWriter<'_>,
+    request: &Message<'_>,
+    flow: Option<Flow>,
+    tag: &[u8],
+) {
+    let mut is_top = true;
+    for value in request.all(Name::Via) {
+        if let (true, Some(flow)) = (is_top, flow) {
+            let stamped = stamped_via(value, flow);
+            response.header(Name::Via, &stamped);
+        } else {
+            response.header(Name::Via, value);
+        }
+        is_top = false;
+    }
+    response.header(Name::From, request.header(Name::From).unwrap_or_default());
+    let to = request.header(Name::To).unwrap_or_default();
+    let has_tag = request.to().is_some_and(|to| to.tag().is_some());
+    if has_tag || tag.first().is_none_or(|octet| *octet == 0) {
+        response.header(Name::To, to);
+    } else {
+        response.parts(b"To", &[to, b";tag=", tag]);
+    }
+    response.header(Name::CallId, request.call_id());
+    response.header(Name::CSeq, request.header(Name::CSeq).unwrap_or_default());
+}
+
+/// The top Via with `received` and a filled `rport` where they are due.
+fn stamped_via(value: &[u8], flow: Flow) -> Vec<u8> {
+    let Some(via) = crate::fields::list(value).next().and_then(crate::Via::parse) else {
+        return value.to_vec();
+    };
+    let address = flow.remote.ip().to_string();
+    let said = std::str::from_utf8(via.host).unwrap_or_default();
+    let wants_port = crate::fields::param(via.params, "rport").is_some_and(<[u8]>::is_empty);
+    let differs = said.trim_start_matches('[').trim_end_matches(']') != address;
+    if !wants_port && !differs {
+        return value.to_vec();
+    }
+    let mut stamped = Vec::with_capacity(value.len() + 48);
+    let text = String::from_utf8_lossy(value);
+    let filled =
+        if wants_port { replace_rport(&text, flow.remote.port()) } else { text.into_owned() };
+    // Further elements of the same line stay behind the first.
+    let (first, rest) = match filled.split_once(',') {
+        Some((first, rest)) => (first.to_owned(), Some(rest.to_owned())),
+        None => (filled, None),
+    };
+    stamped.extend_from_slice(first.as_bytes());
+    stamped.extend_from_slice(b";received=");
+    stamped.extend_from_slice(address.as_bytes());
+    if let Some(rest) = rest {
+        stamped.push(b',');
+        stamped.extend_from_slice(rest.as_bytes());
+    }
+    stamped
+}
+
+fn replace_rport(text: &str, port: u16) -> String {
+    let lower = text.to_ascii_lowercase();
+    let bare = lower.match_indices(";rport").find(|(at, found)| {
+        let after = lower[at + found.len()..].trim_start();
+        after.is_empty() || after.starts_with(';') || after.starts_with(',')
+    });
+    match bare {
+        Some((at, found)) => {
+            let end = at + found.len();
+            format!("{}={port}{}", &text[..end], &text[end..])
+        }
+        None => text.to_owned(),
+    }
+}
