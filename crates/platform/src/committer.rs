@@ -71,6 +71,10 @@ impl Committer {
                 sinks.iter().for_each(|sink| sink.issue(&directive));
             }
         }
+        for call in work.calls.drain(..) {
+            // Nobody may follow at the moment.
+            let _ = self.shared.calls.send(call);
+        }
         let now = Instant::now();
         for reply in work.replies.drain(..) {
             match reply {

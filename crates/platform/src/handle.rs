@@ -12,9 +12,10 @@ use tandem_domain::command::{Command, Response};
 use tandem_domain::directive::Directive;
 use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::audit::AuditError;
+use crate::calls::CallEvent;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::{Clock, audit};
 
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub registry: RwLock<Arc<Registry>>,
     pub readiness: RwLock<Readiness>,
     pub directive_sinks: Mutex<Vec<Arc<dyn DirectiveSink>>>,
+    /// Steps of calls, for those who follow them.
+    pub calls: broadcast::Sender<CallEvent>,
     /// Takes snapshots out of use.
     pub reaper: Sender<Arc<Registry>>,
     pub metrics: Metrics,
@@ -201,6 +204,11 @@ impl Platform {
     /// Checks books, journal and memory against each other while work goes on.
     pub async fn audit(&self) -> Result<AuditReport, AuditError> {
         audit::audit_running(self).await
+    }
+
+    /// The steps of all calls from now on, as they become durable.
+    pub fn call_events(&self) -> broadcast::Receiver<CallEvent> {
+        self.shared.calls.subscribe()
     }
 
     pub fn on_directive(&self, sink: Arc<dyn DirectiveSink>) {

@@ -9,6 +9,7 @@
 
 mod audit;
 mod background;
+mod calls;
 mod committer;
 mod follower;
 mod handle;
@@ -18,6 +19,7 @@ mod sequencer;
 
 pub use audit::{AuditError, audit_stopped};
 pub use background::in_background;
+pub use calls::{CallEvent, CallStage};
 pub use handle::{DirectiveSink, Platform, Readiness, ReplySink, Unavailable};
 pub use metrics::{LatencySnapshot, Metrics, MetricsSnapshot};
 pub use recovery::{StartError, start};

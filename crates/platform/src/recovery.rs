@@ -14,6 +14,8 @@ use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
 use tandem_journal::{Journal, JournalOptions, Sequence};
 
+use tokio::sync::broadcast;
+
 use crate::Options;
 use crate::background::give_way;
 use crate::committer::Committer;
@@ -125,6 +127,9 @@ fn replay(journal: &Journal, state: &mut State) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Steps of calls kept for a slow listener.
+const CALL_EVENTS: usize = 4096;
+
 /// Recovers and starts the threads.
 pub fn start(options: Options) -> Result<Platform, StartError> {
     let Recovered { journal, books, state } = recover(&options.directory)?;
@@ -140,6 +145,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         .map_err(StartError::Directory)?;
     let shared = Arc::new(Shared {
         reaper,
+        calls: broadcast::channel(CALL_EVENTS).0,
         registry: RwLock::new(state.registry.clone()),
         readiness: RwLock::new(Readiness::Ready),
         directive_sinks: Mutex::new(Vec::new()),

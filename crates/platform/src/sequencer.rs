@@ -20,6 +20,7 @@ use tandem_journal::Batch;
 use tokio::sync::oneshot;
 
 use crate::Clock;
+use crate::calls::{CallEvent, steps};
 use crate::handle::{Job, Readiness, ReplySink, Shared, Unavailable};
 
 /// Decisions of one journal batch, with everything that leaves once it is durable.
@@ -29,6 +30,7 @@ pub(crate) struct Work {
     pub last_sequence: u64,
     pub replies: Vec<Reply>,
     pub directives: Vec<Directive>,
+    pub calls: Vec<CallEvent>,
     pub registry: Option<Arc<Registry>>,
 }
 
@@ -41,6 +43,7 @@ impl Work {
         self.records.clear();
         self.replies.clear();
         self.directives.clear();
+        self.calls.clear();
         self.registry = None;
     }
 }
@@ -171,6 +174,9 @@ impl Sequencer {
         }
         let (response, record) = decision.into_record(self.state.sequence + 1, now);
         self.check(&record);
+        if self.shared.calls.receiver_count() > 0 {
+            steps(&self.state, &record, &mut self.work.calls);
+        }
         if let Err(inconsistent) = apply(&mut self.state, &record) {
             // The state may hold half a decision: nothing may build on it.
             panic!("a decision does not fit the state it was made from: {inconsistent}");

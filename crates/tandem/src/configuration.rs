@@ -17,6 +17,7 @@ pub struct Configuration {
     pub data: PathBuf,
     pub http: HttpConfiguration,
     pub diameter: DiameterConfiguration,
+    pub sip: SipConfiguration,
     /// error, warn, info, debug or trace.
     pub log_level: String,
 }
@@ -43,6 +44,29 @@ pub struct DiameterConfiguration {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SipConfiguration {
+    /// UDP and TCP.
+    pub listen: SocketAddr,
+    /// What peers are told to send to, when that is not the listening address.
+    pub advertised: Option<SocketAddr>,
+    /// Realm of the subscribers' phones, host part of numbers.
+    pub domain: String,
+    pub tls: Option<TlsConfiguration>,
+}
+
+impl Default for SipConfiguration {
+    fn default() -> SipConfiguration {
+        SipConfiguration {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5060)),
+            advertised: None,
+            domain: "sip.tandem.example".into(),
+            tls: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfiguration {
     pub listen: SocketAddr,
@@ -57,6 +81,7 @@ impl Default for Configuration {
             data: "tandem-data".into(),
             http: HttpConfiguration::default(),
             diameter: DiameterConfiguration::default(),
+            sip: SipConfiguration::default(),
             log_level: "info".into(),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use tandem_carrier_interface::circuit_switch::sip::{self, SipOptions};
 use tandem_carrier_interface::packet_switch::diameter::{self, DiameterOptions};
 use tandem_domain::access::Role;
 use tandem_domain::command::{Administer, Administration, Command};
@@ -39,6 +40,13 @@ async fn serve(configuration: &Configuration, platform: Platform) -> anyhow::Res
         options.tls = Some((tls.listen, tls.server()?));
     }
     let diameter = diameter::serve(platform.clone(), options).await.context("Diameter")?;
+    let mut calls = SipOptions::new(configuration.sip.listen);
+    calls.domain.clone_from(&configuration.sip.domain);
+    calls.advertised = configuration.sip.advertised;
+    if let Some(tls) = &configuration.sip.tls {
+        calls.tls = Some((tls.listen, tls.server()?));
+    }
+    let sip = sip::serve(platform.clone(), calls).await.context("SIP")?;
     let router = tandem_vno_interface::router(platform.clone());
     let http = tandem_http_api::serve(configuration.http.listen, router).await.context("HTTP")?;
     println!("http      http://{}  (API reader: /docs)", http.address);
@@ -46,10 +54,15 @@ async fn serve(configuration: &Configuration, platform: Platform) -> anyhow::Res
     if let Some(address) = diameter.tls_address {
         println!("diameter  {address} (TLS)");
     }
+    println!("sip       {}  (UDP and TCP)", sip.address);
+    if let Some(address) = sip.tls_address {
+        println!("sip       {address} (TLS)");
+    }
     println!("ready");
     until_told().await?;
     println!("stopping");
     diameter.stop().await;
+    sip.stop().await;
     http.stop().await;
     Ok(())
 }

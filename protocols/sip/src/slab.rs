@@ -15,14 +15,26 @@ impl<T> Default for Slab<T> {
 impl<T> Slab<T> {
     /// The key has the slot below and a count of its uses above.
     pub fn insert(&mut self, value: T) -> u64 {
+        let key = self.reserve();
+        self.fill(key, value);
+        key
+    }
+
+    /// A key for a value that is made with it in hand; [`Slab::fill`] or [`Slab::remove`] follows.
+    pub fn reserve(&mut self) -> u64 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push((0, None));
             (self.entries.len() - 1) as u32
         });
         let entry = &mut self.entries[slot as usize];
         entry.0 = entry.0.wrapping_add(1);
-        entry.1 = Some(value);
         u64::from(entry.0) << 32 | u64::from(slot)
+    }
+
+    pub fn fill(&mut self, key: u64, value: T) {
+        if let Some(entry) = self.entries.get_mut(key as u32 as usize) {
+            entry.1 = Some(value);
+        }
     }
 
     pub fn get(&self, key: u64) -> Option<&T> {
@@ -41,9 +53,9 @@ impl<T> Slab<T> {
             return None;
         }
         let taken = value.take();
-        if taken.is_some() {
-            self.free.push(key as u32);
-        }
+        // One use of a slot ends once: the count moves on, so that the key is dead from here.
+        *uses = uses.wrapping_add(1);
+        self.free.push(key as u32);
         taken
     }
 

@@ -6,6 +6,7 @@ mod carriers;
 mod content_providers;
 mod exchange_rates;
 mod price_lists;
+mod trunks;
 mod vnos;
 
 use tandem_platform::Platform;
@@ -22,6 +23,8 @@ pub fn router() -> OpenApiRouter<Platform> {
         .routes(routes!(carriers::change))
         .routes(routes!(carriers::put_peer))
         .routes(routes!(carriers::list_peers))
+        .routes(routes!(trunks::put))
+        .routes(routes!(trunks::list))
         .routes(routes!(content_providers::create, content_providers::list))
         .routes(routes!(api_keys::issue, api_keys::list))
         .routes(routes!(api_keys::revoke))

@@ -20,6 +20,7 @@ enum State {
 
 pub(super) struct Client {
     pub flow: Flow,
+    pub owner: u64,
     state: State,
     is_invite: bool,
     request: Box<[u8]>,
@@ -50,9 +51,10 @@ pub(super) struct Fired {
 }
 
 impl Client {
-    pub fn new(flow: Flow, is_invite: bool) -> Client {
+    pub fn new(flow: Flow, is_invite: bool, owner: u64) -> Client {
         Client {
             flow,
+            owner,
             state: State::Calling,
             is_invite,
             request: Box::default(),

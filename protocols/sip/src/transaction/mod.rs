@@ -72,10 +72,10 @@ pub enum Event {
     Request(ServerId),
     /// An ACK for a 2xx: it belongs to a dialog.
     Ack,
-    /// A CANCEL (already answered) for this INVITE.
-    Cancel(ServerId),
-    /// A response to our request.
-    Response(ClientId),
+    /// A CANCEL (already answered) for this INVITE, and whose it is.
+    Cancel(ServerId, u64),
+    /// A response to our request, and whose it is.
+    Response(ClientId, u64),
     /// A repeat, or something that nobody waits for.
     Absorbed,
 }
@@ -84,9 +84,9 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
     /// No final answer to our request (408 in all but name).
-    NoAnswer(ClientId),
+    NoAnswer(ClientId, u64),
     /// Our 2xx to an INVITE was never acknowledged.
-    NoAck(ServerId),
+    NoAck(ServerId, u64),
 }
 
 /// Transactions at once; more requests are refused by the shell with 503.
@@ -169,17 +169,18 @@ impl Transactions {
         (via, nonce)
     }
 
-    /// Begins a transaction of ours. `write` gets the Via value to put on top and writes the whole request.
+    /// Begins a transaction of ours for `owner`, a word of the layer above. `write` gets the Via value to put on top and writes the whole request.
     pub fn request(
         &mut self,
         now: Millis,
         flow: Flow,
         sent_by: &[u8],
         method: Method<'_>,
+        owner: u64,
         write: impl FnOnce(&[u8], &mut Vec<u8>),
     ) -> ClientId {
         let is_invite = method == Method::Invite;
-        let id = self.entries.insert(Entry::Client(Box::new(Client::new(flow, is_invite))));
+        let id = self.entries.insert(Entry::Client(Box::new(Client::new(flow, is_invite, owner))));
         let (via, nonce) = self.via(id, &flow, sent_by);
         let range = self.send(flow, |out| write(&via, out));
         let request: Box<[u8]> = self.out[range].into();
@@ -210,7 +211,7 @@ impl Transactions {
             return Event::Absorbed;
         }
         let reaction = client.response(now, message);
-        let (flow, due, over) = (client.flow, client.due, client.is_over());
+        let (flow, due, over, owner) = (client.flow, client.due, client.is_over(), client.owner);
         if let Some(send) = reaction.send {
             self.send_copy(flow, &send);
         }
@@ -219,7 +220,7 @@ impl Transactions {
         } else if reaction.rearm {
             self.wheel.set(due, id);
         }
-        if reaction.pass { Event::Response(ClientId(id)) } else { Event::Absorbed }
+        if reaction.pass { Event::Response(ClientId(id), owner) } else { Event::Absorbed }
     }
 
     fn incoming(
@@ -245,7 +246,10 @@ impl Transactions {
         self.make_key(message, Method::Invite);
         let invite = self.by_key.get(self.key.as_slice()).copied();
         self.respond_simply(now, ServerId(id), message, if invite.is_some() { 200 } else { 481 });
-        invite.map_or(Event::Absorbed, |invite| Event::Cancel(ServerId(invite)))
+        match invite.and_then(|id| Some((id, self.entries.get(id)?))) {
+            Some((id, Entry::Server(server))) => Event::Cancel(ServerId(id), server.owner),
+            _ => Event::Absorbed,
+        }
     }
 
     fn begin_server(&mut self, flow: Flow, message: &Message<'_>, method: Method<'_>) -> u64 {
@@ -344,6 +348,13 @@ impl Transactions {
         });
     }
 
+    /// Says whose a request is.
+    pub fn own(&mut self, id: ServerId, owner: u64) {
+        if let Some(Entry::Server(server)) = self.entries.get_mut(id.0) {
+            server.owner = owner;
+        }
+    }
+
     pub fn flow_of(&self, id: ServerId) -> Option<Flow> {
         match self.entries.get(id.0) {
             Some(Entry::Server(server)) => Some(server.flow),
@@ -389,7 +400,7 @@ impl Transactions {
                     }
                     let fired = client.fire(now);
                     if fired.no_answer {
-                        expired(Expired::NoAnswer(ClientId(id)));
+                        expired(Expired::NoAnswer(ClientId(id), client.owner));
                     }
                     (fired.send.map(|bytes| (client.flow, bytes)), fired.over, client.due)
                 }
@@ -399,7 +410,7 @@ impl Transactions {
                     }
                     let fired = server.fire(now);
                     if fired.no_ack {
-                        expired(Expired::NoAck(ServerId(id)));
+                        expired(Expired::NoAck(ServerId(id), server.owner));
                     }
                     (fired.send.map(|bytes| (server.flow, bytes)), fired.over, server.due)
                 }

@@ -17,6 +17,7 @@ enum State {
 
 pub(super) struct Server {
     pub flow: Flow,
+    pub owner: u64,
     pub key: Box<[u8]>,
     state: State,
     is_invite: bool,
@@ -45,6 +46,7 @@ impl Server {
         let due = Millis(u64::MAX);
         Server {
             flow,
+            owner: 0,
             key,
             state: State::Proceeding,
             is_invite,

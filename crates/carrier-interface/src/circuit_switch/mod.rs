@@ -1,0 +1,3 @@
+//! Circuit switches: calls, decided before they are connected, watched while they run, cut when the money ends.
+
+pub mod sip;

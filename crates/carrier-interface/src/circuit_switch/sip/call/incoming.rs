@@ -1,0 +1,266 @@
+//! The caller's leg: from its INVITE to the platform's decision.
+
+use std::collections::VecDeque;
+
+use sip_protocol::session_timer::{MIN_SE_SECONDS, Refresher, SessionExpires, SessionTimer};
+use sip_protocol::{Dialog, Flow, Message, Millis, Name, ServerId, Uri};
+use smallvec::SmallVec;
+use tandem_domain::calls::Trunk;
+use tandem_domain::charging::{
+    CallParty, CallPlan, CallRequest, CallTarget, Declined, EndCause, GroupOutcome,
+};
+use tandem_domain::command::Command;
+use tandem_domain::digits::Digits;
+use tandem_domain::identifier::{Identity, LineId, PeerId};
+
+use super::{ALeg, Asked, Call, Callee, FORWARDS_MAX, Io, Meter, RINGING_MAX, Side, State, Target};
+use crate::circuit_switch::sip::refusals::{self, Refusal};
+
+/// An INVITE and what is known of where it comes from.
+pub(in super::super) struct Arrival<'a, 'm> {
+    pub message: &'a Message<'m>,
+    pub bytes: &'a [u8],
+    pub invite: ServerId,
+    pub flow: Flow,
+    pub peer: PeerId,
+    pub trunk: &'a Trunk,
+    /// Who calls, as far as that is believed.
+    pub identities: SmallVec<[Identity; 2]>,
+}
+
+/// The number that is called, in E.164 digits.
+pub(in super::super) fn called_number(uri: &[u8], trunk: &Trunk) -> Option<Digits> {
+    let uri = Uri::parse(uri)?;
+    trunk.normalise(std::str::from_utf8(uri.user_name()).ok()?)
+}
+
+/// Begins a call and asks the platform about it. An INVITE that cannot be served gets its answer here.
+pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_>) -> Option<Call> {
+    let invite = arrival.message;
+    let tag = Call::tag(id, Side::A, &mut io.transactions.tokens);
+    let Some(dialog) = Dialog::accepting(invite, &tag, arrival.flow) else {
+        io.transactions.respond_simply(io.now, arrival.invite, invite, 400);
+        return None;
+    };
+    let timer = SessionExpires::of(invite);
+    let wanted = arrival.trunk.session_seconds;
+    let seconds = timer.map_or(wanted, |timer| timer.seconds.min(wanted.max(MIN_SE_SECONDS)));
+    let supports_timer = invite.lists(Name::Supported, "timer");
+    let by_them = timer.is_some_and(|timer| timer.refresher == Some(Refresher::Uac));
+    let mut call = Call {
+        id,
+        state: State::Authorising,
+        a: ALeg {
+            invite: arrival.invite,
+            request: arrival.bytes.into(),
+            dialog,
+            trunk: arrival.peer,
+            trusted: arrival.trunk.is_trusted,
+            timer: (seconds > 0)
+                .then_some(SessionTimer { seconds, is_ours: !(supports_timer && by_them) }),
+            allows_update: invite.lists(Name::Allow, "UPDATE"),
+            is_acknowledged: false,
+        },
+        b: None,
+        targets: VecDeque::new(),
+        callee: None,
+        meters: Vec::new(),
+        called: Digits::default(),
+        number: None,
+        withholds_number: false,
+        seconds_max: 0,
+        placed: io.now,
+        answered: None,
+        relays: Vec::new(),
+        forwards: 0,
+        last_rseq: 0,
+        trail: String::new(),
+        last_refusal: None,
+        line: None,
+        refresh_at: [Millis(u64::MAX); 2],
+        wake_at: Millis(0),
+        deadline: io.now.plus(RINGING_MAX),
+        to_answer_in: None,
+    };
+    io.counts.placed += 1;
+    io.transactions.own(arrival.invite, id);
+    call.answer_a(io, 100, &[], |_| {});
+    if let Err(refusal) = call.check(io, arrival) {
+        if let Some(refusal) = refusal {
+            call.refuse_a(io, refusal);
+        }
+        return None;
+    }
+    call.ask_to_place(io, CallParty::Caller(arrival.identities.clone()), Asked::Place);
+    call.deadline = io.now.plus(super::SILENCE_MAX);
+    call.arm(io);
+    Some(call)
+}
+
+impl Call {
+    /// What forbids a call before anybody is asked. None: it is answered already.
+    fn check(&mut self, io: &mut Io<'_>, arrival: &Arrival<'_, '_>) -> Result<(), Option<Refusal>> {
+        let invite = arrival.message;
+        let unsupported = super::super::headers::unsupported(invite);
+        if !unsupported.is_empty() {
+            self.answer_a(io, 420, &[], |response| {
+                response.header(Name::Unsupported, &unsupported);
+            });
+            return Err(None);
+        }
+        if SessionExpires::of(invite).is_some_and(|timer| timer.seconds < MIN_SE_SECONDS) {
+            self.answer_a(io, 422, &[], |response| {
+                response.number(Name::MinSe, u64::from(MIN_SE_SECONDS));
+            });
+            return Err(None);
+        }
+        if invite.number(Name::MaxForwards) == Some(0) {
+            return Err(Some(Refusal { status: 483, ..refusals::LOOP }));
+        }
+        let diverted = invite
+            .elements(Name::Diversion)
+            .count()
+            .max(invite.elements(Name::HistoryInfo).count());
+        if diverted > usize::from(FORWARDS_MAX) {
+            return Err(Some(refusals::LOOP));
+        }
+        self.called =
+            called_number(invite.uri(), arrival.trunk).ok_or(Some(refusals::NOT_A_NUMBER))?;
+        if !io.trunks.admit(arrival.peer, io.now) {
+            return Err(Some(refusals::TOO_MANY_CALLS));
+        }
+        Ok(())
+    }
+
+    pub(super) fn ask_to_place(&mut self, io: &mut Io<'_>, party: CallParty, asked: Asked) {
+        let mut key = b"sip;".to_vec();
+        key.extend_from_slice(&self.a.dialog.local_tag);
+        if self.forwards > 0 {
+            key.extend_from_slice(format!(";{}", self.forwards).as_bytes());
+        }
+        let request = CallRequest {
+            key: key.into_boxed_slice(),
+            peer: self.a.trunk,
+            origin_host: io.local.host.as_str().into(),
+            party,
+            called: self.called,
+            candidates: io.trunks.candidates(io.now),
+            draw: (io.transactions.tokens.draw() % 100) as u8,
+        };
+        let meter = Meter::new(&request.key, self.a.trunk);
+        self.meters.push(meter);
+        let index = self.meters.len() - 1;
+        io.asks.push((self.id, index, asked, Command::Call(Box::new(request))));
+    }
+
+    /// The platform decided about the call, or about a forwarded leg of it.
+    pub fn decided(&mut self, io: &mut Io<'_>, meter: usize, decision: Result<CallPlan, Declined>) {
+        let plan = match decision {
+            Ok(plan) => plan,
+            Err(declined) => {
+                self.meters[meter].is_closed = true;
+                self.note(&format!("{}: {}", self.called, declined.name()));
+                if self.state != State::Over {
+                    self.give_up(io, Some(refusals::of(declined)));
+                }
+                return;
+            }
+        };
+        let granted = plan.charge.as_ref().and_then(|answer| {
+            answer.groups.iter().find_map(|group| match &group.outcome {
+                GroupOutcome::Granted(granted) => Some(granted.clone()),
+                _ => None,
+            })
+        });
+        match granted {
+            Some(granted) => self.meters[meter].granted(&granted),
+            // Nothing is charged for it.
+            None => self.meters[meter].is_closed = true,
+        }
+        if self.state == State::Over {
+            return self.close(io, EndCause::Normal);
+        }
+        self.line = self.line.or(plan.payer);
+        self.called = plan.called;
+        if self.forwards == 0 {
+            self.number = plan.number;
+            self.withholds_number = plan.withholds_number;
+        }
+        if plan.seconds_max > 0 {
+            let others = if self.seconds_max == 0 { u32::MAX } else { self.seconds_max };
+            self.seconds_max = plan.seconds_max.min(others);
+        }
+        self.deadline = io.now.plus(super::POST_DIAL_MAX);
+        match plan.target {
+            CallTarget::Carriers(routes) => {
+                self.callee = None;
+                self.targets = routes.into_iter().map(Target::Carrier).collect();
+                let is_priced = true;
+                self.try_next(io, is_priced);
+            }
+            CallTarget::Line { line, user, forwarding } => self.to_line(io, line, user, forwarding),
+        }
+        self.arm(io);
+    }
+
+    fn to_line(
+        &mut self,
+        io: &mut Io<'_>,
+        line: LineId,
+        user: Option<Box<str>>,
+        forwarding: tandem_domain::calls::Forwarding,
+    ) {
+        let always = forwarding.always;
+        let unreachable = forwarding.unreachable;
+        self.callee = Some(Callee { line, forwarding });
+        if let Some(number) = always {
+            return self.forward(io, number, "always");
+        }
+        let contacts = user.map(|user| io.registrar.contacts(&user, io.now)).unwrap_or_default();
+        self.targets =
+            contacts.into_iter().map(|(uri, flow)| Target::Phone { uri, flow }).collect();
+        match (self.targets.is_empty(), unreachable) {
+            (true, Some(number)) => self.forward(io, number, "unreachable"),
+            (true, None) => self.give_up(io, Some(refusals::UNREACHABLE)),
+            (false, _) => self.try_next(io, true),
+        }
+    }
+
+    /// The called line sends the call on, and pays for that.
+    pub(super) fn forward(&mut self, io: &mut Io<'_>, number: Digits, why: &str) {
+        let Some(callee) = self.callee.take() else {
+            return self.give_up(io, None);
+        };
+        self.forwards += 1;
+        if self.forwards > FORWARDS_MAX {
+            return self.give_up(io, Some(refusals::LOOP));
+        }
+        self.note(&format!("{}: forwarded ({why}) to {number}", self.called));
+        self.called = number;
+        self.targets.clear();
+        self.to_answer_in = None;
+        self.state = State::Rerouting;
+        self.deadline = io.now.plus(super::SILENCE_MAX);
+        self.answer_a(io, 181, &[], |_| {});
+        self.ask_to_place(io, CallParty::Forwarder(callee.line), Asked::Forward);
+    }
+
+    pub(super) fn note(&mut self, what: &str) {
+        if !self.trail.is_empty() {
+            self.trail.push_str("; ");
+        }
+        self.trail.push_str(what);
+    }
+
+    /// The caller hung up before the answer.
+    pub fn cancelled(&mut self, io: &mut Io<'_>) {
+        if matches!(self.state, State::Answered | State::Over) {
+            return;
+        }
+        self.refuse_a(io, refusals::CANCELLED);
+        self.cancel_b(io, None);
+        self.note("cancelled by the caller");
+        self.close(io, EndCause::Normal);
+        self.arm(io);
+    }
+}

@@ -1,0 +1,424 @@
+//! The called side: one try after the other, until one answers or none is left.
+
+use sip_protocol::dialog::new_call_id;
+use sip_protocol::session_timer::{MIN_SE_SECONDS, Refresher, SessionExpires, SessionTimer};
+use sip_protocol::status::q850_of;
+use sip_protocol::{Dialog, Flow, Message, MessageWriter, Method, Millis, Name};
+use tandem_domain::charging::{Declined, GroupOutcome, Reroute, SessionAnswer};
+use tandem_domain::command::Command;
+use tandem_domain::routing::{Candidate, Route};
+
+use super::{
+    Asked, BLeg, Call, EARLY_MEDIA_MAX, Io, POST_DIAL_MAX, RINGING_MAX, SILENCE_MAX, Side, State,
+    Target,
+};
+use crate::circuit_switch::sip::headers;
+use crate::circuit_switch::sip::refusals::{self, Refusal};
+
+/// What a next target is, as the INVITE needs it.
+struct Way {
+    uri: Vec<u8>,
+    flow: Flow,
+    trusted: bool,
+    session_seconds: u32,
+    route: Option<Route>,
+}
+
+impl Call {
+    /// Goes on to the next target. `is_priced`: the platform decided with this one in mind.
+    pub(super) fn try_next(&mut self, io: &mut Io<'_>, is_priced: bool) {
+        if io.now.since(self.placed) > RINGING_MAX {
+            return self.give_up(io, Some(refusals::RINGS_TOO_LONG));
+        }
+        match self.targets.pop_front() {
+            None => self.give_up(io, None),
+            Some(Target::Phone { uri, flow }) => {
+                let way = Way {
+                    uri: uri.to_vec(),
+                    flow,
+                    trusted: false,
+                    session_seconds: 1800,
+                    route: None,
+                };
+                self.invite(io, way);
+            }
+            Some(Target::Carrier(route)) => {
+                let charged = self.meters.iter().any(|meter| !meter.is_closed);
+                if is_priced || !charged {
+                    return self.to_carrier(io, route);
+                }
+                let Some(meter) = self.meters.last() else { return self.to_carrier(io, route) };
+                self.state = State::Rerouting;
+                let candidate =
+                    Candidate { trunk: route.trunk, carrier: route.carrier, quality: 0 };
+                let order = Reroute { key: meter.key.clone(), peer: meter.peer, candidate };
+                let index = self.meters.len() - 1;
+                let command = Command::Reroute(Box::new(order));
+                io.asks.push((self.id, index, Asked::Reroute(route), command));
+            }
+        }
+    }
+
+    /// The platform's word on the next carrier.
+    pub fn rerouted(
+        &mut self,
+        io: &mut Io<'_>,
+        index: usize,
+        route: Route,
+        answer: Option<Result<SessionAnswer, Declined>>,
+    ) {
+        if self.state == State::Over {
+            return;
+        }
+        match answer {
+            Some(Ok(answer)) => {
+                for group in &answer.groups {
+                    if let GroupOutcome::Granted(granted) = &group.outcome {
+                        self.meters[index].granted(granted);
+                    }
+                }
+                self.to_carrier(io, route);
+            }
+            Some(Err(declined)) => {
+                self.note(&format!("{}: {}", io.trunks.name(route.trunk), declined.name()));
+                self.try_next(io, false);
+            }
+            None => self.give_up(io, Some(refusals::OVERLOADED)),
+        }
+        self.arm(io);
+    }
+
+    fn to_carrier(&mut self, io: &mut Io<'_>, route: Route) {
+        let waived = if route.is_waived { ", margin waived" } else { "" };
+        let name = io.trunks.name(route.trunk).to_owned();
+        let Some(trunk) = io.trunks.seize(route.trunk, io.now) else {
+            self.note(&format!("{name}: full or down"));
+            return self.try_next(io, false);
+        };
+        self.note(&format!("{name} (margin {}{waived})", route.margin));
+        let way = Way {
+            uri: format!("sip:+{}@{};user=phone", self.called, trunk.flow.remote).into_bytes(),
+            flow: trunk.flow,
+            trusted: trunk.trusted,
+            session_seconds: trunk.session_seconds,
+            route: Some(route),
+        };
+        self.invite(io, way);
+    }
+
+    /// From and To of the B leg: who calls, as far as the other side may know.
+    fn parties(&self, io: &Io<'_>, invite: &Message<'_>, way: &Way) -> (Vec<u8>, Vec<u8>) {
+        let privacy = invite.elements(Name::Privacy).any(|wish| {
+            ["id", "user", "header"].iter().any(|known| wish.eq_ignore_ascii_case(known.as_bytes()))
+        });
+        let hidden = self.withholds_number || privacy;
+        let from = match (hidden && !way.trusted, self.number) {
+            (true, _) => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
+            (false, Some(number)) => format!("<sip:+{number}@{}>", io.local.domain).into_bytes(),
+            (false, None) => {
+                let from = invite.from();
+                let user =
+                    from.and_then(|from| from.parsed_uri()).map(|uri| uri.user_name().to_vec());
+                let mut text = b"<sip:".to_vec();
+                text.extend(
+                    user.filter(|user| !user.is_empty()).unwrap_or_else(|| b"unknown".to_vec()),
+                );
+                text.extend_from_slice(format!("@{}>", io.local.domain).as_bytes());
+                text
+            }
+        };
+        let to = match way.route {
+            Some(_) => format!("<sip:+{}@{};user=phone>", self.called, way.flow.remote),
+            None => format!("<sip:+{}@{}>", self.called, io.local.domain),
+        };
+        (from, to.into_bytes())
+    }
+
+    fn invite(&mut self, io: &mut Io<'_>, way: Way) {
+        let request = self.a.request.clone();
+        let Ok(invite) = Message::decode(&request) else { return };
+        let (from, to) = self.parties(io, &invite, &way);
+        let tag = Self::tag(self.id, Side::B, &mut io.transactions.tokens);
+        let call_id = new_call_id(&mut io.transactions.tokens, &io.local.host);
+        let dialog = Dialog::calling(&call_id, &tag, &from, &to, &way.uri, way.flow);
+        let hops = invite.number(Name::MaxForwards).unwrap_or(70).min(70).saturating_sub(1);
+        let supported = headers::supported(&invite);
+        let contact = io.local.contact(&way.flow);
+        let asserted = self.asserted(io, &invite, &way);
+        let sent_by = io.local.sent_by(&way.flow).as_bytes();
+        let trusted = way.trusted && self.a.trusted;
+        let id = self.id;
+        let client =
+            io.transactions.request(io.now, way.flow, sent_by, Method::Invite, id, |via, out| {
+                let mut b = MessageWriter::request(out, Method::Invite, &way.uri);
+                b.header(Name::Via, via);
+                b.number(Name::MaxForwards, hops);
+                b.parts(b"From", &[&from, b";tag=", &tag]);
+                b.header(Name::To, &to);
+                b.header(Name::CallId, &call_id);
+                b.cseq(1, Method::Invite);
+                b.header(Name::Contact, &contact);
+                b.header(Name::Allow, headers::ALLOW);
+                b.header(Name::Supported, &supported);
+                if invite.lists(Name::Require, "100rel") {
+                    b.header(Name::Require, b"100rel");
+                }
+                if way.session_seconds >= MIN_SE_SECONDS {
+                    let timer = SessionExpires {
+                        seconds: way.session_seconds,
+                        refresher: Some(Refresher::Uac),
+                    };
+                    b.header(Name::SessionExpires, timer.to_value().as_bytes());
+                    b.number(Name::MinSe, u64::from(MIN_SE_SECONDS));
+                }
+                if let Some((identity, privacy)) = &asserted {
+                    b.header(Name::PAssertedIdentity, identity);
+                    if *privacy {
+                        b.header(Name::Privacy, b"id");
+                    }
+                }
+                b.header(Name::UserAgent, headers::SERVER);
+                headers::pass(&invite, &mut b, trusted);
+                b.finish(invite.body);
+            });
+        let callee_rings = self.callee.as_ref().and_then(|callee| {
+            let seconds = callee.forwarding.no_answer_seconds;
+            let seconds = if seconds == 0 { 20 } else { u64::from(seconds) };
+            callee.forwarding.no_answer.map(|_| io.now.plus(seconds * 1000))
+        });
+        self.to_answer_in = callee_rings;
+        self.deadline = match way.route {
+            Some(_) => io.now.plus(SILENCE_MAX).min(self.placed.plus(POST_DIAL_MAX)),
+            None => io.now.plus(SILENCE_MAX),
+        };
+        self.state = State::Ringing;
+        self.b = Some(BLeg {
+            invite: client,
+            dialog,
+            trunk: way.route.map(|route| route.trunk),
+            trusted: way.trusted,
+            started: io.now,
+            rang: false,
+            timer: (way.session_seconds > 0)
+                .then_some(SessionTimer { seconds: way.session_seconds, is_ours: true }),
+            allows_update: false,
+            ack_waits: false,
+            rseq_shift: i64::from(self.last_rseq),
+        });
+        self.arm(io);
+    }
+
+    /// P-Asserted-Identity towards switches that we trust (RFC 3325), and whether it is private.
+    fn asserted(&self, io: &Io<'_>, invite: &Message<'_>, way: &Way) -> Option<(Vec<u8>, bool)> {
+        if !way.trusted {
+            return None;
+        }
+        let hidden = self.withholds_number || invite.header(Name::Privacy).is_some();
+        let identity = match self.number {
+            Some(number) => format!("<sip:+{number}@{}>", io.local.domain).into_bytes(),
+            None if self.a.trusted => invite.header(Name::PAssertedIdentity)?.to_vec(),
+            None => return None,
+        };
+        Some((identity, hidden))
+    }
+
+    /// An answer to the INVITE that is out.
+    pub fn answered_by_b(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
+        let status = message.status();
+        if matches!(self.state, State::Over | State::Answered) {
+            if (200..300).contains(&status)
+                && self.state == State::Over
+                && let Some(leg) = &self.b
+            {
+                Self::hang_up_stray(io, message, leg.dialog.flow);
+            }
+            return;
+        }
+        match status {
+            100 => self.deadline = io.now.plus(RINGING_MAX),
+            101..200 => self.progress(io, message),
+            200..300 => self.connect(io, message),
+            _ => self.refused_by_b(io, message),
+        }
+        self.arm(io);
+    }
+
+    fn progress(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
+        let Some(leg) = &mut self.b else { return };
+        leg.dialog.answered(message);
+        leg.allows_update |= message.lists(Name::Allow, "UPDATE");
+        if !leg.rang {
+            leg.rang = true;
+            if let Some(trunk) = leg.trunk {
+                io.trunks.rang(trunk, io.now.since(leg.started));
+            }
+        }
+        let limit = if message.body.is_empty() { RINGING_MAX } else { EARLY_MEDIA_MAX };
+        self.deadline = io.now.plus(limit);
+        let shift = leg.rseq_shift;
+        let trusted = leg.trusted && self.a.trusted;
+        let reliable = message.lists(Name::Require, "100rel");
+        let rseq = message.number(Name::RSeq).filter(|_| reliable);
+        let mapped = rseq.map(|rseq| u64::try_from(rseq as i64 + shift).unwrap_or(rseq));
+        if let Some(mapped) = mapped {
+            self.last_rseq = self.last_rseq.max(mapped as u32);
+        }
+        let status = message.status();
+        self.answer_a(io, status, message.body, |response| {
+            if let Some(mapped) = mapped {
+                response.header(Name::Require, b"100rel");
+                response.number(Name::RSeq, mapped);
+            }
+            headers::pass(message, response, trusted);
+        });
+    }
+
+    /// The called side answered: from this moment on it costs.
+    fn connect(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
+        let has_offer = self.invite_of_a().is_some_and(|invite| !invite.body.is_empty());
+        let a_supports_timer =
+            self.invite_of_a().is_some_and(|invite| invite.lists(Name::Supported, "timer"));
+        let Some(leg) = &mut self.b else { return };
+        leg.dialog.answered(message);
+        leg.allows_update |= message.lists(Name::Allow, "UPDATE");
+        leg.timer = match (SessionExpires::of(message), leg.timer) {
+            (Some(timer), _) => Some(SessionTimer {
+                seconds: timer.seconds.max(MIN_SE_SECONDS),
+                is_ours: timer.refresher != Some(Refresher::Uas),
+            }),
+            (None, ours) => ours,
+        };
+        leg.ack_waits = !has_offer;
+        let trusted = leg.trusted && self.a.trusted;
+        if let Some(trunk) = leg.trunk {
+            io.trunks.answered(trunk);
+        }
+        io.counts.answered += 1;
+        self.answered = Some(io.now);
+        self.state = State::Answered;
+        self.to_answer_in = None;
+        self.targets.clear();
+        if has_offer {
+            self.ack_b(io, &[], None);
+        }
+        let timer = self.a.timer;
+        self.answer_a(io, 200, message.body, |response| {
+            response.header(Name::Supported, b"timer");
+            if let Some(timer) = timer.filter(|_| a_supports_timer) {
+                let refresher = if timer.is_ours { Refresher::Uas } else { Refresher::Uac };
+                let value = SessionExpires { seconds: timer.seconds, refresher: Some(refresher) }
+                    .to_value();
+                if !timer.is_ours {
+                    response.header(Name::Require, b"timer");
+                }
+                response.header(Name::SessionExpires, value.as_bytes());
+            }
+            headers::pass(message, response, trusted);
+        });
+        self.note("answered");
+        for side in [Side::A, Side::B] {
+            self.refreshed(io.now, side);
+        }
+        let resume = super::note(self);
+        for index in 0..self.meters.len() {
+            self.report(io, index, (index == 0).then(|| resume.clone()).flatten());
+        }
+    }
+
+    /// Acknowledges the 2xx of the called side, with the caller's answer to a late offer if there is one.
+    pub(super) fn ack_b(&mut self, io: &mut Io<'_>, body: &[u8], content: Option<&[u8]>) {
+        let Some(leg) = &mut self.b else { return };
+        leg.ack_waits = false;
+        let flow = leg.dialog.next_hop();
+        let via = super::end::ack_via(io, &flow);
+        let dialog = &leg.dialog;
+        io.transactions.ack(leg.invite, flow, |out| {
+            let mut ack = dialog.begin(out, Method::Ack, &via, 1);
+            if let Some(content) = content {
+                ack.header(Name::ContentType, content);
+            }
+            ack.finish(body);
+        });
+    }
+
+    /// A final refusal: another way, another number, or the caller hears it.
+    fn refused_by_b(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
+        let status = message.status();
+        let heard = message.all(Name::Reason).find_map(sip_protocol::fields::q850_cause);
+        let retry_after = message.number(Name::RetryAfter);
+        self.failed(io, status, heard.unwrap_or_else(|| q850_of(status)), retry_after);
+    }
+
+    /// No answer at all, or one that refuses.
+    pub(super) fn failed(
+        &mut self,
+        io: &mut Io<'_>,
+        status: u16,
+        cause: u8,
+        retry_after: Option<u64>,
+    ) {
+        let Some(leg) = self.b.take() else { return };
+        let advances = matches!(status, 408 | 500 | 502 | 503 | 504 | 580);
+        self.note(&status.to_string());
+        if let Some(trunk) = leg.trunk {
+            io.trunks.release(trunk);
+            io.trunks.failed(trunk, io.now, advances, retry_after);
+        }
+        self.last_refusal =
+            Some(Refusal { status, cause, text: sip_protocol::status::reason(status) });
+        let forwarding = self.callee.as_ref().map(|callee| callee.forwarding.clone());
+        let forwarding = forwarding.unwrap_or_default();
+        match status {
+            486 | 600 if forwarding.busy.is_some() => {
+                if let Some(number) = forwarding.busy {
+                    self.forward(io, number, "busy");
+                }
+            }
+            // A phone that is silent or gone: the next contact, or the number for that.
+            408 | 480 | 503 if leg.trunk.is_none() => {
+                match (self.targets.is_empty(), forwarding.unreachable) {
+                    (true, Some(number)) => self.forward(io, number, "unreachable"),
+                    (true, None) => self.give_up(io, None),
+                    (false, _) => self.try_next(io, true),
+                }
+            }
+            _ if advances || (leg.trunk.is_none() && status < 600) => {
+                self.try_next(io, leg.trunk.is_none())
+            }
+            _ => self.give_up(io, None),
+        }
+    }
+
+    /// Nobody answered within the time that this try has.
+    pub(super) fn rang_long_enough(&mut self, io: &mut Io<'_>) {
+        let no_answer = self.to_answer_in.is_some_and(|at| at <= io.now);
+        let number = self.callee.as_ref().and_then(|callee| callee.forwarding.no_answer);
+        if let Some(number) = number.filter(|_| no_answer) {
+            self.cancel_b(io, None);
+            self.b = None;
+            return self.forward(io, number, "no answer");
+        }
+        if self.deadline > io.now {
+            return;
+        }
+        let rang = self.b.as_ref().is_some_and(|leg| leg.rang);
+        if rang {
+            self.cancel_b(io, None);
+            return self.give_up(io, Some(refusals::NO_ANSWER));
+        }
+        // Silence: this way is closed, another may be open.
+        if let Some(leg) = &self.b {
+            io.transactions.cancel(io.now, leg.invite, None);
+        }
+        self.failed(io, 408, 102, None);
+    }
+
+    pub(super) fn refreshed(&mut self, now: Millis, side: Side) {
+        let timer = match side {
+            Side::A => self.a.timer,
+            Side::B => self.b.as_ref().and_then(|leg| leg.timer),
+        };
+        self.refresh_at[side as usize] =
+            timer.map_or(Millis(u64::MAX), |timer| now.plus(timer.wait_millis()));
+    }
+}

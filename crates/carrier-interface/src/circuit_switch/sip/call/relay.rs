@@ -1,0 +1,292 @@
+//! Requests within a call: renegotiation and information go through, refreshes are each leg's own.
+
+use sip_protocol::dialog::Order;
+use sip_protocol::fields::RAck;
+use sip_protocol::session_timer::{Refresher, SessionExpires};
+use sip_protocol::transaction::copy_essentials;
+use sip_protocol::{ClientId, Message, MessageWriter, Method, Name, ServerId};
+
+use super::{Call, Ended, Io, Side, State};
+use crate::circuit_switch::sip::headers;
+
+/// A request of one side on its way to the other.
+pub(in super::super) struct Relay {
+    from: Side,
+    server: ServerId,
+    client: ClientId,
+    is_invite: bool,
+    request: Box<[u8]>,
+    /// The CSeq of the relayed INVITE, for its ACK.
+    cseq: u32,
+    /// A 2xx to a relayed INVITE waits for the ACK of who sent it.
+    ack_waits: bool,
+}
+
+impl Call {
+    /// A request of `side` within the call.
+    pub fn request(
+        &mut self,
+        io: &mut Io<'_>,
+        side: Side,
+        server: ServerId,
+        message: &Message<'_>,
+        bytes: &[u8],
+    ) {
+        let Some(method) = message.method() else { return };
+        if self.state == State::Over && method != Method::Bye {
+            return io.transactions.respond_simply(io.now, server, message, 481);
+        }
+        let in_order = self.dialog(side).map(|dialog| dialog.take(message));
+        if in_order == Some(Order::OutOfOrder) {
+            return io.transactions.respond_simply(io.now, server, message, 500);
+        }
+        match method {
+            Method::Bye => self.bye(io, side, server, message),
+            Method::Update if message.body.is_empty() => {
+                self.refresh_of_peer(io, side, server, message)
+            }
+            Method::Invite | Method::Update => {
+                let is_glare =
+                    self.relays.iter().any(|relay| relay.is_invite || method == Method::Invite);
+                if is_glare {
+                    return io.transactions.respond_simply(io.now, server, message, 491);
+                }
+                if let Some(dialog) = self.dialog(side) {
+                    dialog.refresh_target(message);
+                }
+                self.pass_on(io, side, server, message, bytes, method);
+            }
+            Method::Prack | Method::Info | Method::Message | Method::Notify | Method::Options => {
+                self.pass_on(io, side, server, message, bytes, method);
+            }
+            // Transfers would move a call out of our sight: refused (standards: 405 or 403 for prepaid).
+            Method::Refer => io.transactions.respond_simply(io.now, server, message, 403),
+            _ => io.transactions.respond_simply(io.now, server, message, 405),
+        }
+    }
+
+    /// An UPDATE without a body refreshes this leg only (RFC 4028).
+    fn refresh_of_peer(
+        &mut self,
+        io: &mut Io<'_>,
+        side: Side,
+        server: ServerId,
+        message: &Message<'_>,
+    ) {
+        if let Some(dialog) = self.dialog(side) {
+            dialog.refresh_target(message);
+        }
+        let flow = io.transactions.flow_of(server);
+        let asked = SessionExpires::of(message);
+        let contact = flow.map(|flow| io.local.contact(&flow)).unwrap_or_default();
+        io.transactions.respond(io.now, server, 200, |out| {
+            let mut response = MessageWriter::response(out, 200);
+            copy_essentials(&mut response, message, flow, &[]);
+            response.header(Name::Contact, &contact);
+            if let Some(asked) = asked {
+                let refresher = asked.refresher.or(Some(Refresher::Uac));
+                let value = SessionExpires { refresher, ..asked }.to_value();
+                response.header(Name::SessionExpires, value.as_bytes());
+            }
+            response.finish(&[]);
+        });
+        self.refreshed(io.now, side);
+        self.arm(io);
+    }
+
+    fn pass_on(
+        &mut self,
+        io: &mut Io<'_>,
+        side: Side,
+        server: ServerId,
+        message: &Message<'_>,
+        bytes: &[u8],
+        method: Method<'_>,
+    ) {
+        let id = self.id;
+        let shift = self.b.as_ref().map_or(0, |leg| leg.rseq_shift);
+        let trusted = self.a.trusted && self.b.as_ref().is_some_and(|leg| leg.trusted);
+        let Some(dialog) = self.dialog(side.other()).filter(|dialog| !dialog.remote_tag.is_empty())
+        else {
+            return io.transactions.respond_simply(io.now, server, message, 481);
+        };
+        let cseq = dialog.next_cseq();
+        let flow = dialog.next_hop();
+        let contact = io.local.contact(&flow);
+        let sent_by = io.local.sent_by(&flow).as_bytes();
+        let rack = message.header(Name::RAck).and_then(RAck::parse);
+        let client = io.transactions.request(io.now, flow, sent_by, method, id, |via, out| {
+            let mut request = dialog.begin(out, method, via, cseq);
+            request.header(Name::Contact, &contact);
+            if let Some(rack) = rack {
+                // The other leg's INVITE has number 1, and its own count of responses.
+                let rseq = i64::from(rack.rseq) - shift;
+                request.parts(b"RAck", &[format!("{rseq} 1 INVITE").as_bytes()]);
+            }
+            headers::pass(message, &mut request, trusted);
+            request.finish(message.body);
+        });
+        self.relays.push(Relay {
+            from: side,
+            server,
+            client,
+            is_invite: method == Method::Invite,
+            request: bytes.into(),
+            cseq,
+            ack_waits: false,
+        });
+    }
+
+    /// An answer to something that we sent within the call.
+    pub fn response(
+        &mut self,
+        io: &mut Io<'_>,
+        side: Side,
+        client: ClientId,
+        message: &Message<'_>,
+    ) {
+        let status = message.status();
+        let Some(index) = self.relays.iter().position(|relay| relay.client == client) else {
+            return self.own_response(io, side, message);
+        };
+        if status == 100 {
+            return;
+        }
+        let trusted = self.a.trusted && self.b.as_ref().is_some_and(|leg| leg.trusted);
+        if (200..300).contains(&status)
+            && let Some(dialog) = self.dialog(side)
+        {
+            dialog.refresh_target(message);
+        }
+        let relay = &mut self.relays[index];
+        let (server, is_invite) = (relay.server, relay.is_invite);
+        if let Ok(request) = Message::decode(&relay.request) {
+            let flow = io.transactions.flow_of(server);
+            let contact = flow.map(|flow| io.local.contact(&flow)).unwrap_or_default();
+            io.transactions.respond(io.now, server, status, |out| {
+                let mut response = MessageWriter::response(out, status);
+                copy_essentials(&mut response, &request, flow, &[]);
+                response.header(Name::Contact, &contact);
+                headers::pass(message, &mut response, trusted);
+                response.finish(message.body);
+            });
+        }
+        if status < 200 {
+            return;
+        }
+        if is_invite && status < 300 {
+            self.relays[index].ack_waits = true;
+            for side in [Side::A, Side::B] {
+                self.refreshed(io.now, side);
+            }
+            self.arm(io);
+        } else {
+            self.relays.remove(index);
+        }
+        if matches!(status, 408 | 481) {
+            self.cut(io, Ended::Dead(side));
+        }
+    }
+
+    /// Our refresh was answered.
+    fn own_response(&mut self, io: &mut Io<'_>, side: Side, message: &Message<'_>) {
+        let method = message.cseq().map(|cseq| cseq.method).unwrap_or_default();
+        let is_refresh = method == b"UPDATE" || method == b"OPTIONS";
+        if !is_refresh || self.state != State::Answered || message.status() < 200 {
+            return;
+        }
+        if matches!(message.status(), 408 | 481) {
+            return self.cut(io, Ended::Dead(side));
+        }
+        self.refreshed(io.now, side);
+        self.arm(io);
+    }
+
+    /// The ACK of a 2xx that we sent on `side`: the initial one, or that of a relayed INVITE.
+    pub fn acknowledged(&mut self, io: &mut Io<'_>, side: Side, message: &Message<'_>) {
+        let content = message.header(Name::ContentType);
+        let waiting = self.relays.iter().position(|relay| relay.from == side && relay.ack_waits);
+        if let Some(index) = waiting {
+            let relay = self.relays.remove(index);
+            io.transactions.acknowledge(relay.server);
+            if let Some(dialog) = self.dialog(side.other()) {
+                let flow = dialog.next_hop();
+                let dialog = dialog.clone();
+                let via = super::end::ack_via(io, &flow);
+                io.transactions.ack(relay.client, flow, |out| {
+                    let mut ack = dialog.begin(out, Method::Ack, &via, relay.cseq);
+                    if let Some(content) = content {
+                        ack.header(Name::ContentType, content);
+                    }
+                    ack.finish(message.body);
+                });
+            }
+            return;
+        }
+        if side == Side::A && !self.a.is_acknowledged {
+            self.a.is_acknowledged = true;
+            io.transactions.acknowledge(self.a.invite);
+            if self.b.as_ref().is_some_and(|leg| leg.ack_waits) {
+                self.ack_b(io, message.body, content);
+            }
+        }
+    }
+
+    /// One of our requests got no answer at all.
+    pub fn unanswered(&mut self, io: &mut Io<'_>, client: ClientId) {
+        if self.b.as_ref().is_some_and(|leg| leg.invite == client) {
+            if self.state == State::Ringing {
+                self.failed(io, 408, 102, None);
+                self.arm(io);
+            }
+            return;
+        }
+        if let Some(index) = self.relays.iter().position(|relay| relay.client == client) {
+            let relay = self.relays.remove(index);
+            if let Ok(request) = Message::decode(&relay.request) {
+                io.transactions.respond_simply(io.now, relay.server, &request, 408);
+            }
+            return self.cut(io, Ended::Dead(relay.from.other()));
+        }
+        if self.state == State::Answered {
+            // A refresh: the leg that was asked last is the one that is silent.
+            let side = if self.refresh_at[0] >= self.refresh_at[1] { Side::A } else { Side::B };
+            self.cut(io, Ended::Dead(side));
+        }
+    }
+
+    /// Our turn to refresh, or the other side's silence: a sign of life is asked for, or the call is over.
+    pub(super) fn refresh(&mut self, io: &mut Io<'_>, side: Side) {
+        let (timer, allows_update) = match side {
+            Side::A => (self.a.timer, self.a.allows_update),
+            Side::B => {
+                let leg = self.b.as_ref();
+                (leg.and_then(|leg| leg.timer), leg.is_some_and(|leg| leg.allows_update))
+            }
+        };
+        let Some(timer) = timer else { return };
+        if !timer.is_ours {
+            return self.cut(io, Ended::Dead(side));
+        }
+        let method = if allows_update { Method::Update } else { Method::Options };
+        let id = self.id;
+        let Some(dialog) = self.dialog(side) else { return };
+        let cseq = dialog.next_cseq();
+        let flow = dialog.next_hop();
+        let contact = io.local.contact(&flow);
+        let sent_by = io.local.sent_by(&flow).as_bytes();
+        // In a dialog the one who sends the request is the UAC of it.
+        let value =
+            SessionExpires { seconds: timer.seconds, refresher: Some(Refresher::Uac) }.to_value();
+        io.transactions.request(io.now, flow, sent_by, method, id, |via, out| {
+            let mut request = dialog.begin(out, method, via, cseq);
+            request.header(Name::Contact, &contact);
+            request.header(Name::Supported, b"timer");
+            if method == Method::Update {
+                request.header(Name::SessionExpires, value.as_bytes());
+            }
+            request.finish(&[]);
+        });
+        self.refreshed(io.now, side);
+    }
+}

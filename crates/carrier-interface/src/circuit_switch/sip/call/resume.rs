@@ -1,0 +1,197 @@
+//! What of a running call is kept with its charging session, so that another process can take it up again.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use minicbor::{Decode, Encode};
+use sip_protocol::session_timer::SessionTimer;
+use sip_protocol::{ClientId, Dialog, Flow, Millis, ServerId, Transport};
+use tandem_domain::charging::Session;
+use tandem_domain::digits::Digits;
+use tandem_domain::identifier::PeerId;
+
+use super::{ALeg, BLeg, Call, Io, Meter, Side, State};
+
+#[derive(Encode, Decode)]
+struct Note {
+    #[n(0)]
+    a: Leg,
+    #[n(1)]
+    b: Leg,
+    /// Wall clock, milliseconds.
+    #[n(2)]
+    answered: i64,
+    #[n(3)]
+    seconds_max: u32,
+}
+
+#[derive(Encode, Decode)]
+struct Leg {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    call_id: Vec<u8>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    local_tag: Vec<u8>,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    remote_tag: Vec<u8>,
+    #[cbor(n(3), with = "minicbor::bytes")]
+    local: Vec<u8>,
+    #[cbor(n(4), with = "minicbor::bytes")]
+    remote: Vec<u8>,
+    #[cbor(n(5), with = "minicbor::bytes")]
+    target: Vec<u8>,
+    #[n(6)]
+    routes: Vec<minicbor::bytes::ByteVec>,
+    #[n(7)]
+    local_cseq: u32,
+    #[n(8)]
+    remote_cseq: u32,
+    #[n(9)]
+    transport: u8,
+    #[n(10)]
+    remote_address: String,
+    #[n(11)]
+    trunk: Option<PeerId>,
+    #[n(12)]
+    session_seconds: u32,
+    #[n(13)]
+    refreshes: bool,
+    #[n(14)]
+    allows_update: bool,
+}
+
+fn leg(
+    dialog: &Dialog,
+    trunk: Option<PeerId>,
+    timer: Option<SessionTimer>,
+    allows_update: bool,
+) -> Leg {
+    Leg {
+        call_id: dialog.call_id.to_vec(),
+        local_tag: dialog.local_tag.to_vec(),
+        remote_tag: dialog.remote_tag.to_vec(),
+        local: dialog.local.to_vec(),
+        remote: dialog.remote.to_vec(),
+        target: dialog.target.to_vec(),
+        routes: dialog.routes.iter().map(|route| route.to_vec().into()).collect(),
+        local_cseq: dialog.local_cseq,
+        remote_cseq: dialog.remote_cseq,
+        transport: dialog.flow.transport as u8,
+        remote_address: dialog.flow.remote.to_string(),
+        trunk,
+        session_seconds: timer.map_or(0, |timer| timer.seconds),
+        refreshes: timer.is_some_and(|timer| timer.is_ours),
+        allows_update,
+    }
+}
+
+impl Leg {
+    fn dialog(&self) -> Option<Dialog> {
+        let transport = match self.transport {
+            0 => Transport::Udp,
+            1 => Transport::Tcp,
+            _ => Transport::Tls,
+        };
+        let remote: SocketAddr = self.remote_address.parse().ok()?;
+        Some(Dialog {
+            call_id: self.call_id.as_slice().into(),
+            local_tag: self.local_tag.as_slice().into(),
+            remote_tag: self.remote_tag.as_slice().into(),
+            local: self.local.as_slice().into(),
+            remote: self.remote.as_slice().into(),
+            target: self.target.as_slice().into(),
+            routes: self.routes.iter().map(|route| route.as_slice().into()).collect(),
+            // Requests sent since are not known: far enough ahead, and still in order.
+            local_cseq: self.local_cseq + 1000,
+            remote_cseq: self.remote_cseq,
+            flow: Flow { transport, remote, channel: 0 },
+        })
+    }
+
+    fn timer(&self) -> Option<SessionTimer> {
+        let seconds = self.session_seconds;
+        (seconds > 0).then_some(SessionTimer { seconds, is_ours: self.refreshes })
+    }
+}
+
+/// The call as it can be taken up again.
+pub(in super::super) fn note(call: &Call) -> Option<Box<[u8]>> {
+    let b = call.b.as_ref()?;
+    let answered = call.answered?;
+    let note = Note {
+        a: leg(&call.a.dialog, Some(call.a.trunk), call.a.timer, call.a.allows_update),
+        b: leg(&b.dialog, b.trunk, b.timer, b.allows_update),
+        answered: answered.0 as i64,
+        seconds_max: call.seconds_max,
+    };
+    minicbor::to_vec(&note).ok().map(Vec::into_boxed_slice)
+}
+
+/// The call behind a charging session. Our tags name its old place: the new one learns them.
+pub(in super::super) fn resume(io: &mut Io<'_>, id: u64, session: &Session) -> Option<Call> {
+    let note: Note = minicbor::decode(session.note.as_deref()?).ok()?;
+    let (a, b) = (note.a.dialog()?, note.b.dialog()?);
+    let group = session.groups.first();
+    let reported = group.map_or(0, |group| group.used);
+    let granted = group.map_or(0, |group| group.granted);
+    let last = session.answers.iter().map(|given| given.number).max().unwrap_or(0);
+    let meter = Meter::resumed(&session.key, session.peer, last, reported, granted);
+    let mut call = Call {
+        id,
+        state: State::Answered,
+        a: ALeg {
+            invite: ServerId(0),
+            request: Box::default(),
+            dialog: a,
+            trunk: note.a.trunk?,
+            trusted: false,
+            timer: note.a.timer(),
+            allows_update: note.a.allows_update,
+            is_acknowledged: true,
+        },
+        b: Some(BLeg {
+            invite: ClientId(0),
+            dialog: b,
+            trunk: note.b.trunk,
+            trusted: false,
+            started: io.now,
+            rang: true,
+            timer: note.b.timer(),
+            allows_update: note.b.allows_update,
+            ack_waits: false,
+            rseq_shift: 0,
+        }),
+        targets: VecDeque::new(),
+        callee: None,
+        meters: vec![meter],
+        called: session.context.destination.unwrap_or(Digits::default()),
+        number: None,
+        withholds_number: false,
+        seconds_max: note.seconds_max,
+        placed: io.now,
+        answered: u64::try_from(note.answered).ok().map(Millis),
+        relays: Vec::new(),
+        forwards: 0,
+        last_rseq: 0,
+        trail: "taken up again after a restart".into(),
+        last_refusal: None,
+        line: Some(session.line),
+        refresh_at: [Millis(u64::MAX); 2],
+        wake_at: Millis(0),
+        deadline: Millis(u64::MAX),
+        to_answer_in: None,
+    };
+    if let Some(trunk) = note.b.trunk {
+        io.trunks.seize(trunk, io.now);
+    }
+    // Each leg is asked for a sign of life at once: a call that ended meanwhile ends here too.
+    for side in [Side::A, Side::B] {
+        call.refresh_at[side as usize] = io.now.plus(500);
+        if let Some(dialog) = call.dialog(side)
+            && dialog.remote_tag.is_empty()
+        {
+            return None;
+        }
+    }
+    call.arm(io);
+    Some(call)
+}

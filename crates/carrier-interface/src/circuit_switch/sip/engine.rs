@@ -1,0 +1,489 @@
+//! Gives every message, answer and timer its place. Owned by one task; opens no socket.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sip_protocol::message::Unreadable;
+use sip_protocol::slab::Slab;
+use sip_protocol::transaction::{Expired, copy_essentials};
+use sip_protocol::wheel::Wheel;
+use sip_protocol::{
+    Event, Flow, Message, MessageWriter, Method, Millis, Name, ServerId, StartLine, Tokens,
+    Transactions,
+};
+use smallvec::SmallVec;
+use tandem_domain::catalogue::Registry;
+use tandem_domain::command::Command;
+use tandem_domain::identifier::{Identity, IdentityKind, PeerId};
+
+use super::call::{Arrival, Asked, Call, Counts, Local, Side, credentials, place};
+use super::headers;
+use super::registrar::{Proof, Registrar};
+use super::trunks::{Source, Trunks};
+
+/// A request of a phone whose password is being looked up.
+pub(super) struct Looked {
+    server: ServerId,
+    flow: Flow,
+    source: Source,
+    bytes: Box<[u8]>,
+    user: Box<str>,
+}
+
+/// A user whose secrets are wanted; the answer comes back under the number.
+pub(super) struct Lookup {
+    pub number: u64,
+    pub address: Identity,
+}
+
+/// Stored secrets by algorithm.
+pub(super) type Secrets = Vec<(Box<str>, Box<str>)>;
+
+/// Calls at once.
+const CALLS_MAX: usize = 500_000;
+
+pub(super) struct Engine {
+    pub local: Local,
+    pub transactions: Transactions,
+    pub calls: Slab<Call>,
+    /// Calls taken up again, by the tags that they had before.
+    pub(super) aliases: HashMap<Box<[u8]>, u64>,
+    pub(super) wakes: Wheel,
+    pub trunks: Trunks,
+    pub registrar: Registrar,
+    /// Questions to the platform, to be taken by the shell: whose, which meter, what for.
+    pub asks: Vec<(u64, usize, Asked, Command)>,
+    pub lookups: Vec<Lookup>,
+    looked: Slab<Looked>,
+    pub counts: Counts,
+    registry: Option<Arc<Registry>>,
+    /// Initial INVITEs under way, by From tag, Call-ID and CSeq: one that comes again another way is a loop.
+    merged: HashMap<u64, u64>,
+}
+
+/// Splits the engine so that a call can work with everything else.
+macro_rules! io {
+    ($engine:expr, $now:expr) => {
+        &mut $crate::circuit_switch::sip::call::Io {
+            now: $now,
+            transactions: &mut $engine.transactions,
+            wakes: &mut $engine.wakes,
+            trunks: &mut $engine.trunks,
+            registrar: &$engine.registrar,
+            local: &$engine.local,
+            asks: &mut $engine.asks,
+            counts: &mut $engine.counts,
+        }
+    };
+}
+pub(super) use io;
+
+impl Engine {
+    pub fn new(local: Local, secret: [u64; 4]) -> Engine {
+        let registrar = Registrar::new(&local.domain, Tokens::new([secret[2], secret[3]]));
+        Engine {
+            local,
+            transactions: Transactions::new(Tokens::new([secret[0], secret[1]])),
+            calls: Slab::default(),
+            aliases: HashMap::new(),
+            wakes: Wheel::default(),
+            trunks: Trunks::default(),
+            registrar,
+            asks: Vec::new(),
+            lookups: Vec::new(),
+            looked: Slab::default(),
+            counts: Counts::default(),
+            registry: None,
+            merged: HashMap::new(),
+        }
+    }
+
+    /// Provisioning may have changed.
+    pub fn use_registry(&mut self, registry: &Arc<Registry>) {
+        if self.registry.as_ref().is_none_or(|known| !Arc::ptr_eq(known, registry)) {
+            self.trunks.refresh(registry);
+            self.registry = Some(registry.clone());
+        }
+    }
+
+    /// A datagram, or one message of a stream.
+    pub fn message(&mut self, now: Millis, flow: Flow, bytes: &[u8]) {
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(unreadable) => return self.unreadable(flow, unreadable),
+        };
+        if let StartLine::Response { .. } = message.start {
+            if let Event::Response(client, owner) = self.transactions.receive(now, flow, &message) {
+                self.response(now, flow, client, owner, &message);
+            } else if message.status() >= 200 && message.status() < 300 {
+                self.stray(now, flow, &message);
+            }
+            return;
+        }
+        let Some(source) = self.trunks.source(&flow) else {
+            // Unknown senders get nothing: not even a sign that somebody listens.
+            self.counts.unknown_sources += 1;
+            return;
+        };
+        match self.transactions.receive(now, flow, &message) {
+            Event::Request(server) => self.request(now, flow, server, &message, bytes, source),
+            Event::Ack => self.ack(now, &message),
+            Event::Cancel(_, owner) => {
+                if let Some(call) = self.calls.get_mut(owner) {
+                    call.cancelled(io!(self, now));
+                    self.tidy(owner);
+                }
+            }
+            Event::Response(..) | Event::Absorbed => {}
+        }
+    }
+
+    /// What cannot be read is answered where that is possible, counted in any case.
+    fn unreadable(&mut self, flow: Flow, unreadable: Unreadable<'_>) {
+        self.counts.malformed += 1;
+        let Some(message) = unreadable.message else { return };
+        let answerable = message.method().is_some_and(|method| method != Method::Ack)
+            && message.top_via().is_some()
+            && self.trunks.source(&flow).is_some();
+        if !answerable {
+            return;
+        }
+        let status = unreadable.fault.status();
+        let tag = self.transactions.tokens.token();
+        self.transactions.send(flow, |out| {
+            let mut response = MessageWriter::response(out, status);
+            copy_essentials(&mut response, &message, Some(flow), &tag);
+            response.finish(&[]);
+        });
+    }
+
+    /// A 2xx that no transaction waits for: somebody answered a call that is over.
+    fn stray(&mut self, now: Millis, flow: Flow, message: &Message<'_>) {
+        let is_invite = message.cseq().is_some_and(|cseq| cseq.method == b"INVITE");
+        let is_ours = message
+            .from()
+            .and_then(|from| from.tag())
+            .and_then(Call::of_tag)
+            .is_some_and(|(id, _)| self.calls.get(id).is_none());
+        if is_invite && is_ours {
+            Call::hang_up_stray(io!(self, now), message, flow);
+        }
+    }
+
+    /// The call behind our tag in a message, when the dialog is really its.
+    fn find(&self, tag: &[u8], call_id: &[u8]) -> Option<(u64, Side)> {
+        let known = self.aliases.get(tag).copied();
+        let (id, side) = match (known, Call::of_tag(tag)) {
+            (Some(id), Some((_, side))) => (id, side),
+            (None, Some(found)) => found,
+            _ => return None,
+        };
+        let call = self.calls.get(id)?;
+        let dialog = match side {
+            Side::A => &call.a.dialog,
+            Side::B => &call.b.as_ref()?.dialog,
+        };
+        (*dialog.local_tag == *tag && *dialog.call_id == *call_id).then_some((id, side))
+    }
+
+    fn request(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        server: ServerId,
+        message: &Message<'_>,
+        bytes: &[u8],
+        source: Source,
+    ) {
+        if let Some(tag) = message.to().and_then(|to| to.tag()) {
+            let Some((id, side)) = self.find(tag, message.call_id()) else {
+                return self.transactions.respond_simply(now, server, message, 481);
+            };
+            self.transactions.own(server, id);
+            if let Some(call) = self.calls.get_mut(id) {
+                call.request(io!(self, now), side, server, message, bytes);
+            }
+            return self.tidy(id);
+        }
+        match message.method() {
+            Some(Method::Invite) if source.trunk.is_access => {
+                self.look_up(now, flow, server, message, bytes, source);
+            }
+            Some(Method::Invite) => {
+                let identities = asserted(message, &source);
+                self.place(now, flow, server, message, bytes, source, identities);
+            }
+            Some(Method::Register) if source.trunk.is_access => {
+                self.look_up(now, flow, server, message, bytes, source);
+            }
+            Some(Method::Options) => self.with_allow(now, server, message, 200),
+            Some(Method::Other(_)) => self.with_allow(now, server, message, 501),
+            Some(Method::Bye | Method::Update | Method::Prack | Method::Info | Method::Notify) => {
+                self.transactions.respond_simply(now, server, message, 481);
+            }
+            _ => self.with_allow(now, server, message, 405),
+        }
+    }
+
+    fn with_allow(&mut self, now: Millis, server: ServerId, message: &Message<'_>, status: u16) {
+        let flow = self.transactions.flow_of(server);
+        let tag = self.transactions.tokens.token();
+        self.transactions.respond(now, server, status, |out| {
+            let mut response = MessageWriter::response(out, status);
+            copy_essentials(&mut response, message, flow, &tag);
+            response.header(Name::Allow, headers::ALLOW);
+            response.header(Name::Accept, b"application/sdp");
+            response.header(Name::Supported, b"100rel, timer");
+            response.header(Name::Server, headers::SERVER);
+            response.finish(&[]);
+        });
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn place(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        server: ServerId,
+        message: &Message<'_>,
+        bytes: &[u8],
+        source: Source,
+        identities: SmallVec<[Identity; 2]>,
+    ) {
+        let merged = self.merged_key(message);
+        if self.merged.get(&merged).is_some_and(|id| self.calls.get(*id).is_some()) {
+            return self.transactions.respond_simply(now, server, message, 482);
+        }
+        if self.calls.len() >= CALLS_MAX {
+            return self.transactions.respond_simply(now, server, message, 503);
+        }
+        let id = self.calls.reserve();
+        let arrival = Arrival {
+            message,
+            bytes,
+            invite: server,
+            flow,
+            peer: source.peer,
+            trunk: &source.trunk,
+            identities,
+        };
+        match place(io!(self, now), id, &arrival) {
+            Some(call) => {
+                self.merged.insert(merged, id);
+                self.calls.fill(id, call);
+            }
+            None => {
+                self.calls.remove(id);
+            }
+        }
+    }
+
+    fn merged_key(&self, message: &Message<'_>) -> u64 {
+        let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
+        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+        let key = [tag, b"\0", message.call_id(), b"\0", &cseq.to_be_bytes()].concat();
+        self.transactions.tokens.keyed(&key)
+    }
+
+    /// A phone has to prove who it is; its secrets are with the platform.
+    fn look_up(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        server: ServerId,
+        message: &Message<'_>,
+        bytes: &[u8],
+        source: Source,
+    ) {
+        let status = if message.method() == Some(Method::Register) { 401 } else { 407 };
+        let Some(given) = credentials(message) else {
+            return self.registrar.challenge(io!(self, now), server, message, status, false);
+        };
+        if let Err(proof) = self.registrar.screen(&given, now) {
+            let is_stale = matches!(proof, Proof::Challenge { is_stale: true });
+            return self.registrar.challenge(io!(self, now), server, message, status, is_stale);
+        }
+        let user = String::from_utf8_lossy(given.user).into_owned();
+        let address = format!("sip:{user}@{}", self.local.domain);
+        let Ok(address) = Identity::parse(IdentityKind::SipAddress, &address) else {
+            return self.transactions.respond_simply(now, server, message, 403);
+        };
+        let number = self.looked.insert(Looked {
+            server,
+            flow,
+            source,
+            bytes: bytes.into(),
+            user: user.into(),
+        });
+        self.lookups.push(Lookup { number, address });
+    }
+
+    /// The secrets of a user, or that there is none.
+    pub fn looked_up(&mut self, now: Millis, lookup: Lookup, secrets: Option<Secrets>) {
+        let Some(looked) = self.looked.remove(lookup.number) else { return };
+        let Ok(message) = Message::decode(&looked.bytes) else { return };
+        let Some(given) = credentials(&message) else { return };
+        let method = message.method().unwrap_or(Method::Register);
+        let status = if method == Method::Register { 401 } else { 407 };
+        let secrets = secrets.unwrap_or_default();
+        match self.registrar.prove(&given, &secrets, method.as_bytes()) {
+            Proof::Proved => {}
+            Proof::Challenge { is_stale } => {
+                let server = looked.server;
+                return self.registrar.challenge(
+                    io!(self, now),
+                    server,
+                    &message,
+                    status,
+                    is_stale,
+                );
+            }
+            Proof::Wrong => {
+                return self.transactions.respond_simply(now, looked.server, &message, 403);
+            }
+        }
+        if method == Method::Register {
+            let mut registrar =
+                std::mem::replace(&mut self.registrar, Registrar::new("", Tokens::new([0, 0])));
+            registrar.register(io!(self, now), looked.server, &message, &looked.user, looked.flow);
+            self.registrar = registrar;
+            return;
+        }
+        let identities = SmallVec::from_iter([lookup.address]);
+        let (server, flow, source) = (looked.server, looked.flow, looked.source);
+        self.place(now, flow, server, &message, &looked.bytes, source, identities);
+    }
+
+    fn ack(&mut self, now: Millis, message: &Message<'_>) {
+        let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
+        if let Some((id, side)) = self.find(tag, message.call_id())
+            && let Some(call) = self.calls.get_mut(id)
+        {
+            call.acknowledged(io!(self, now), side, message);
+        }
+    }
+
+    fn response(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        client: sip_protocol::ClientId,
+        owner: u64,
+        message: &Message<'_>,
+    ) {
+        if let Some(peer) = probe_of(owner) {
+            if message.status() >= 200 {
+                self.trunks.probed(peer, !matches!(message.status(), 408 | 503));
+            }
+            return;
+        }
+        let side = message.from().and_then(|from| from.tag()).and_then(Call::of_tag);
+        let Some(call) = self.calls.get_mut(owner) else {
+            return self.stray(now, flow, message);
+        };
+        if call.b.as_ref().is_some_and(|leg| leg.invite == client) {
+            call.answered_by_b(io!(self, now), message);
+        } else if let Some((_, side)) = side {
+            let is_invite = message.cseq().is_some_and(|cseq| cseq.method == b"INVITE");
+            let is_initial = is_invite && message.cseq().is_some_and(|cseq| cseq.number == 1);
+            if is_initial && side == Side::B {
+                // An earlier try answers late.
+                if (200..300).contains(&message.status()) {
+                    Call::hang_up_stray(io!(self, now), message, flow);
+                }
+            } else {
+                call.response(io!(self, now), side, client, message);
+            }
+        }
+        self.tidy(owner);
+    }
+
+    /// Fires what is due. To be called every few milliseconds.
+    pub fn on_time(&mut self, now: Millis) {
+        let mut expired = Vec::new();
+        self.transactions.on_time(now, |what| expired.push(what));
+        for what in expired {
+            match what {
+                Expired::NoAnswer(client, owner) => {
+                    if let Some(peer) = probe_of(owner) {
+                        self.trunks.probed(peer, false);
+                    } else if let Some(call) = self.calls.get_mut(owner) {
+                        call.unanswered(io!(self, now), client);
+                        self.tidy(owner);
+                    }
+                }
+                Expired::NoAck(_, owner) => {
+                    if let Some(call) = self.calls.get_mut(owner) {
+                        call.cut(io!(self, now), super::call::Ended::Dead(Side::A));
+                        self.tidy(owner);
+                    }
+                }
+            }
+        }
+        let mut due = Vec::new();
+        self.wakes.due(now, |id| due.push(id));
+        for id in due {
+            if let Some(call) = self.calls.get_mut(id) {
+                call.wake(io!(self, now));
+                self.tidy(id);
+            }
+        }
+        self.probe(now);
+    }
+
+    fn probe(&mut self, now: Millis) {
+        for (peer, flow) in self.trunks.to_probe(now) {
+            let sent_by = self.local.sent_by(&flow).as_bytes();
+            let uri = format!("sip:{}", flow.remote);
+            let from = format!("<sip:{}>;tag=", self.local.domain);
+            let tag = self.transactions.tokens.token();
+            let call_id =
+                sip_protocol::dialog::new_call_id(&mut self.transactions.tokens, &self.local.host);
+            let owner = u64::from(peer.number()) + 1;
+            self.transactions.request(now, flow, sent_by, Method::Options, owner, |via, out| {
+                let mut options = MessageWriter::request(out, Method::Options, uri.as_bytes());
+                options.header(Name::Via, via);
+                options.header(Name::MaxForwards, b"70");
+                options.parts(b"From", &[from.as_bytes(), &tag]);
+                options.parts(b"To", &[b"<", uri.as_bytes(), b">"]);
+                options.header(Name::CallId, &call_id);
+                options.cseq(1, Method::Options);
+                options.finish(&[]);
+            });
+        }
+    }
+
+    /// Forgets a call that is over.
+    pub fn tidy(&mut self, id: u64) {
+        if !self.calls.get(id).is_some_and(Call::is_forgotten) {
+            return;
+        }
+        let Some(call) = self.calls.remove(id) else { return };
+        self.trunks.release(call.a.trunk);
+        if let Some(trunk) = call.b.as_ref().and_then(|leg| leg.trunk) {
+            self.trunks.release(trunk);
+        }
+        if let Some(invite) = call.invite_of_a() {
+            let key = self.merged_key(&invite);
+            self.merged.remove(&key);
+        }
+        self.aliases.retain(|_, known| *known != id);
+    }
+}
+
+/// Probes are owned by their switch, in numbers that no call has.
+fn probe_of(owner: u64) -> Option<PeerId> {
+    (1..=u64::from(u16::MAX) + 1).contains(&owner).then(|| PeerId::new((owner - 1) as u16))
+}
+
+/// Who calls, as a switch says it: asserted when it is trusted to, otherwise as in From.
+fn asserted(message: &Message<'_>, source: &Source) -> SmallVec<[Identity; 2]> {
+    let trusted = source.trunk.is_trusted.then(|| message.elements(Name::PAssertedIdentity));
+    let claimed = trusted.into_iter().flatten().chain(message.header(Name::From));
+    let numbers = claimed.filter_map(|value| {
+        let uri = sip_protocol::NameAddr::parse(value)?.parsed_uri()?;
+        let digits = source.trunk.normalise(std::str::from_utf8(uri.user_name()).ok()?)?;
+        (digits.len() <= 15).then(|| Identity::number(IdentityKind::Msisdn, digits))
+    });
+    numbers.take(1).collect()
+}

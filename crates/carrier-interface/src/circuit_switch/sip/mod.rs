@@ -1,0 +1,17 @@
+//! SIP: a signalling back-to-back user agent between subscribers' phones, carriers' trunks and the platform.
+//!
+//! `engine` gives every message its place; `call` is one call, without sockets or clocks; `trunks` knows the
+//! carriers' switches; `registrar` the subscribers' phones; `server` and `streams` own the sockets.
+
+mod call;
+mod engine;
+mod headers;
+mod refusals;
+mod registrar;
+mod replies;
+mod server;
+mod streams;
+mod trunks;
+
+pub use call::Counts;
+pub use server::{SipOptions, SipServer, serve};

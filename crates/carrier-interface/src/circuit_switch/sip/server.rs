@@ -1,0 +1,362 @@
+//! The sockets and the task around the engine.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sip_protocol::slab::Slab;
+use sip_protocol::{Flow, Millis, Transport};
+use smallvec::SmallVec;
+use tandem_domain::charging::{EndCause, Session, SessionRequest, SessionVerb};
+use tandem_domain::command::{Command, Response};
+use tandem_domain::directive::{Directive, DirectiveOutcome};
+use tandem_domain::state::State;
+use tandem_platform::{DirectiveSink, Platform, ReplySink, Unavailable};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::rustls::{ClientConfig, ServerConfig};
+
+use super::call::{Asked, Counts, Local};
+use super::engine::{Engine, Lookup, Secrets};
+use super::streams::Streams;
+
+/// How the SIP side is run.
+#[derive(Clone)]
+pub struct SipOptions {
+    /// UDP and TCP.
+    pub listen: SocketAddr,
+    pub tls: Option<(SocketAddr, Arc<ServerConfig>)>,
+    /// For connections to switches that want TLS.
+    pub tls_client: Option<Arc<ClientConfig>>,
+    /// Realm of the phones and host part of numbers.
+    pub domain: String,
+    /// What peers are told to send to, when that is not the listening address.
+    pub advertised: Option<SocketAddr>,
+}
+
+impl SipOptions {
+    pub fn new(listen: SocketAddr) -> SipOptions {
+        SipOptions {
+            listen,
+            tls: None,
+            tls_client: None,
+            domain: "sip.tandem.example".into(),
+            advertised: None,
+        }
+    }
+}
+
+/// What comes to the engine's task from elsewhere.
+pub(super) enum Inbox {
+    Frame(Flow, Vec<u8>),
+    Replies(Vec<(u64, Result<Response, Unavailable>)>),
+    Directive(Box<Directive>),
+    Secrets(Lookup, Option<Secrets>),
+}
+
+const INBOX: usize = 65_536;
+/// Datagrams taken before anything else has its turn.
+const DATAGRAMS_AT_ONCE: usize = 64;
+const TICK: Duration = Duration::from_millis(8);
+const RECEIVE_BUFFER: usize = 8 << 20;
+
+struct Answers(mpsc::UnboundedSender<Inbox>);
+
+impl ReplySink for Answers {
+    fn deliver(&self, replies: Vec<(u64, Result<Response, Unavailable>)>) {
+        // Bounded by the calls under way; a server that has stopped needs none.
+        let _ = self.0.send(Inbox::Replies(replies));
+    }
+}
+
+impl DirectiveSink for Answers {
+    fn issue(&self, directive: &Directive) {
+        if directive.key.starts_with(b"sip;") {
+            let _ = self.0.send(Inbox::Directive(Box::new(directive.clone())));
+        }
+    }
+}
+
+/// A running server.
+pub struct SipServer {
+    pub address: SocketAddr,
+    pub tls_address: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    stopped: tokio::task::JoinHandle<()>,
+    counts: Arc<Mutex<Counts>>,
+}
+
+impl SipServer {
+    /// Takes nothing more. Running calls stay open: the next start takes them up again.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let _ = self.stopped.await;
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Binds the sockets, takes up the calls that run, and serves.
+pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipServer> {
+    let udp = UdpSocket::bind(options.listen).await?;
+    let address = udp.local_addr()?;
+    // The usual buffer holds less than a tenth of a second of busy traffic.
+    let _ = socket2::SockRef::from(&udp).set_recv_buffer_size(RECEIVE_BUFFER);
+    let tcp = TcpListener::bind(address).await?;
+    let tls = match &options.tls {
+        Some((listen, config)) => Some((TcpListener::bind(listen).await?, config.clone())),
+        None => None,
+    };
+    let tls_address = tls.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?;
+    let shown = options.advertised.unwrap_or(address);
+    let local = Local {
+        host: shown.ip().to_string(),
+        sent_by: [
+            shown.to_string(),
+            shown.to_string(),
+            tls_address.map_or(shown, |tls| SocketAddr::new(shown.ip(), tls.port())).to_string(),
+        ],
+        domain: options.domain.clone(),
+    };
+    let (frames, framed) = mpsc::channel(INBOX);
+    let (answers, answered) = mpsc::unbounded_channel();
+    let streams = Streams::new(frames, options.tls_client.clone());
+    let mut listeners = vec![tokio::spawn(streams.clone().accept(tcp, None))];
+    if let Some((listener, config)) = tls {
+        listeners.push(tokio::spawn(streams.clone().accept(listener, Some(config))));
+    }
+    let counts = Arc::new(Mutex::new(Counts::default()));
+    let sink = Arc::new(Answers(answers.clone()));
+    platform.on_directive(sink.clone());
+    let mut task = Task {
+        engine: Engine::new(local, secret()),
+        platform,
+        udp,
+        streams,
+        sink,
+        answers,
+        pending: Slab::default(),
+        commands: Vec::new(),
+        backlog: Vec::new(),
+        started: (Instant::now(), unix_millis()),
+        counts: counts.clone(),
+    };
+    task.take_up().await;
+    let (stop, stopping) = watch::channel(false);
+    let stopped = tokio::spawn(async move {
+        task.run(framed, answered, stopping).await;
+        listeners.iter().for_each(tokio::task::JoinHandle::abort);
+    });
+    Ok(SipServer { address, tls_address, stop, stopped, counts })
+}
+
+fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Random words of the operating system, by way of the standard library's hash seeds.
+fn secret() -> [u64; 4] {
+    use std::hash::{BuildHasher, RandomState};
+    std::array::from_fn(|index| RandomState::new().hash_one((index, Instant::now())))
+}
+
+struct Task {
+    engine: Engine,
+    platform: Platform,
+    udp: UdpSocket,
+    streams: Arc<Streams>,
+    sink: Arc<Answers>,
+    answers: mpsc::UnboundedSender<Inbox>,
+    /// Questions under way: whose they are.
+    pending: Slab<(u64, usize, Asked)>,
+    commands: Vec<(u64, Command)>,
+    /// Datagrams that the socket did not take.
+    backlog: Vec<(SocketAddr, Vec<u8>)>,
+    started: (Instant, u64),
+    counts: Arc<Mutex<Counts>>,
+}
+
+impl Task {
+    /// Wall clock at the start, monotonic from there.
+    fn now(&self) -> Millis {
+        let elapsed = u64::try_from(self.started.0.elapsed().as_millis()).unwrap_or(0);
+        Millis(self.started.1 + elapsed)
+    }
+
+    async fn run(
+        mut self,
+        mut framed: mpsc::Receiver<Inbox>,
+        mut answered: mpsc::UnboundedReceiver<Inbox>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        let mut buffer = vec![0u8; 65_536];
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut rounds = 0u32;
+        loop {
+            tokio::select! {
+                _ = stopping.changed() => return,
+                ready = self.udp.readable() => {
+                    if ready.is_ok() {
+                        self.take_datagrams(&mut buffer);
+                    }
+                }
+                Some(item) = answered.recv() => {
+                    self.take(item);
+                    while let Ok(item) = answered.try_recv() {
+                        self.take(item);
+                    }
+                }
+                Some(item) = framed.recv() => self.take(item),
+                _ = ticks.tick() => {
+                    let registry = self.platform.registry();
+                    self.engine.use_registry(&registry);
+                    self.engine.on_time(self.now());
+                    rounds += 1;
+                    if rounds.is_multiple_of(32) {
+                        let counts = self.engine.counts.clone();
+                        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+                    }
+                }
+            }
+            self.flush().await;
+        }
+    }
+
+    fn take_datagrams(&mut self, buffer: &mut [u8]) {
+        let now = self.now();
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            match self.udp.try_recv_from(buffer) {
+                Ok((length, remote)) => {
+                    let flow = Flow { transport: Transport::Udp, remote, channel: 0 };
+                    // Keep-alives of phones are a few line ends or zeros.
+                    if length > 16 {
+                        self.engine.message(now, flow, &buffer[..length]);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // A peer's port is closed: said for an earlier datagram.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, item: Inbox) {
+        let now = self.now();
+        match item {
+            Inbox::Frame(flow, bytes) => self.engine.message(now, flow, &bytes),
+            Inbox::Replies(replies) => {
+                for (number, reply) in replies {
+                    if let Some(question) = self.pending.remove(number) {
+                        self.engine.replied(now, question, reply);
+                    }
+                }
+            }
+            Inbox::Directive(directive) => {
+                let known = self.engine.ordered(now, &directive.key, &directive.order);
+                let outcome = if known {
+                    DirectiveOutcome::Accepted
+                } else {
+                    DirectiveOutcome::UnknownSession
+                };
+                self.commands.push((0, Command::DirectiveDone(directive.id, outcome)));
+            }
+            Inbox::Secrets(lookup, secrets) => self.engine.looked_up(now, lookup, secrets),
+        }
+    }
+
+    /// Questions to the platform, messages to the network.
+    async fn flush(&mut self) {
+        loop {
+            for (call, meter, asked, command) in self.engine.asks.drain(..) {
+                let number = self.pending.insert((call, meter, asked));
+                self.commands.push((number, command));
+            }
+            if self.commands.is_empty() {
+                break;
+            }
+            let commands = std::mem::take(&mut self.commands);
+            let numbers: Vec<u64> = commands.iter().map(|(number, _)| *number).collect();
+            let Err(unavailable) = self.platform.submit_many(commands, self.sink.clone()) else {
+                break;
+            };
+            let now = self.now();
+            for question in numbers.into_iter().filter_map(|number| self.pending.remove(number)) {
+                self.engine.replied(now, question, Err(unavailable));
+            }
+        }
+        for lookup in self.engine.lookups.drain(..) {
+            tokio::spawn(look_up(self.platform.clone(), self.answers.clone(), lookup));
+        }
+        let (udp, streams, backlog) = (&self.udp, &self.streams, &mut self.backlog);
+        self.engine.transactions.take_out(|flow, bytes| {
+            if flow.transport.is_reliable() {
+                streams.send(flow, bytes);
+            } else if !backlog.is_empty() || udp.try_send_to(bytes, flow.remote).is_err() {
+                backlog.push((flow.remote, bytes.to_vec()));
+            }
+        });
+        for (remote, bytes) in self.backlog.drain(..) {
+            // What the network refuses is lost as any datagram may be.
+            let _ = self.udp.send_to(&bytes, remote).await;
+        }
+    }
+
+    /// Calls that another process had: taken up again where that is possible, otherwise closed as they stand.
+    async fn take_up(&mut self) {
+        let registry = self.platform.registry();
+        self.engine.use_registry(&registry);
+        let sessions = self.platform.read(|state: &State, _| {
+            let ours = state.sessions.values().filter(|one| one.key.starts_with(b"sip;"));
+            ours.map(|one| one.as_ref().clone()).collect::<Vec<Session>>()
+        });
+        let now = self.now();
+        for session in sessions.await.unwrap_or_default() {
+            if session.note.is_none() || !self.engine.take_up(now, &session) {
+                self.commands.push((0, Command::Session(Box::new(closing(&session)))));
+            }
+        }
+        let pending = self.platform.read(|state: &State, _| {
+            let ours = state.outbox.values().filter(|one| one.key.starts_with(b"sip;"));
+            ours.cloned().collect::<Vec<Directive>>()
+        });
+        for directive in pending.await.unwrap_or_default() {
+            self.take(Inbox::Directive(Box::new(directive)));
+        }
+        self.flush().await;
+    }
+}
+
+/// Ends a session whose call is gone: what was reported stays charged.
+fn closing(session: &Session) -> SessionRequest {
+    let last = session.answers.iter().map(|given| given.number).max().unwrap_or(0);
+    SessionRequest {
+        verb: SessionVerb::Close(EndCause::Lost),
+        key: session.key.clone(),
+        number: last + 1000,
+        peer: session.peer,
+        origin_host: session.origin_host.clone(),
+        origin_realm: Box::default(),
+        origin_state: None,
+        identities: SmallVec::new(),
+        context: session.context.clone(),
+        groups: SmallVec::new(),
+        call: None,
+    }
+}
+
+async fn look_up(platform: Platform, answers: mpsc::UnboundedSender<Inbox>, lookup: Lookup) {
+    let address = lookup.address.clone();
+    let secrets = platform.read(move |state: &State, _| {
+        let line = state.identities.line(&address)?;
+        let calls = state.subscriber(line.subscriber())?.line(line)?.calls.as_deref()?;
+        Some(calls.secrets.clone())
+    });
+    let secrets = secrets.await.ok().flatten();
+    // A server that has stopped needs no answer.
+    let _ = answers.send(Inbox::Secrets(lookup, secrets));
+}

@@ -1,0 +1,197 @@
+//! Connections: TCP and TLS, accepted and opened, each with a bounded queue.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sip_protocol::framer::{Front, front};
+use sip_protocol::{Flow, Transport};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::server::Inbox;
+
+/// Messages that wait for one connection.
+const QUEUE: usize = 1024;
+const CONNECTIONS_MAX: usize = 10_000;
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A connection without a sign of life is closed.
+const IDLE: Duration = Duration::from_secs(3600);
+
+type Queue = mpsc::Sender<Vec<u8>>;
+
+#[derive(Default)]
+struct Open {
+    queues: HashMap<u64, (Transport, SocketAddr, Queue)>,
+    by_remote: HashMap<(Transport, SocketAddr), u64>,
+}
+
+/// All connections of one server.
+pub(super) struct Streams {
+    open: Mutex<Open>,
+    next: AtomicU64,
+    inbox: mpsc::Sender<Inbox>,
+    client: Option<Arc<ClientConfig>>,
+}
+
+impl Streams {
+    pub fn new(inbox: mpsc::Sender<Inbox>, client: Option<Arc<ClientConfig>>) -> Arc<Streams> {
+        let open = Mutex::new(Open::default());
+        Arc::new(Streams { open, next: AtomicU64::new(1), inbox, client })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message on its way. What finds its queue full is dropped: the transaction will try again or fail.
+    pub fn send(self: &Arc<Streams>, flow: &Flow, bytes: &[u8]) {
+        let mut open = self.lock();
+        let by_remote = open.by_remote.get(&(flow.transport, flow.remote)).copied();
+        let channel = open.queues.contains_key(&flow.channel).then_some(flow.channel).or(by_remote);
+        if let Some((_, _, queue)) = channel.and_then(|id| open.queues.get(&id)) {
+            let _ = queue.try_send(bytes.to_vec());
+            return;
+        }
+        if open.queues.len() >= CONNECTIONS_MAX {
+            return;
+        }
+        let (id, waiting) = self.register(&mut open, flow.transport, flow.remote);
+        if let Some((_, _, queue)) = open.queues.get(&id) {
+            let _ = queue.try_send(bytes.to_vec());
+        }
+        drop(open);
+        let (streams, flow) = (self.clone(), *flow);
+        tokio::spawn(async move {
+            if let Err(error) = streams.connect(id, flow, waiting).await {
+                tracing::info!(%error, remote = %flow.remote, "a SIP connection could not be opened or broke");
+            }
+            streams.forget(id);
+        });
+    }
+
+    fn register(
+        &self,
+        open: &mut Open,
+        transport: Transport,
+        remote: SocketAddr,
+    ) -> (u64, mpsc::Receiver<Vec<u8>>) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        open.queues.insert(id, (transport, remote, queue));
+        open.by_remote.insert((transport, remote), id);
+        (id, waiting)
+    }
+
+    fn forget(&self, id: u64) {
+        let mut open = self.lock();
+        if let Some((transport, remote, _)) = open.queues.remove(&id)
+            && open.by_remote.get(&(transport, remote)) == Some(&id)
+        {
+            open.by_remote.remove(&(transport, remote));
+        }
+    }
+
+    async fn connect(
+        self: &Arc<Streams>,
+        id: u64,
+        flow: Flow,
+        waiting: mpsc::Receiver<Vec<u8>>,
+    ) -> std::io::Result<()> {
+        let stream = tokio::time::timeout(HANDSHAKE, TcpStream::connect(flow.remote)).await??;
+        stream.set_nodelay(true)?;
+        let flow = Flow { channel: id, ..flow };
+        if flow.transport == Transport::Tcp {
+            return self.exchange(stream, flow, waiting).await;
+        }
+        let client = self.client.clone().ok_or(std::io::ErrorKind::Unsupported)?;
+        let name = ServerName::from(flow.remote.ip());
+        let connecting = TlsConnector::from(client).connect(name, stream);
+        let stream = tokio::time::timeout(HANDSHAKE, connecting).await??;
+        self.exchange(stream, flow, waiting).await
+    }
+
+    /// Serves a listening socket until the task is dropped.
+    pub async fn accept(self: Arc<Streams>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) {
+        let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
+        let acceptor = tls.map(TlsAcceptor::from);
+        loop {
+            let Ok((stream, remote)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let mut open = self.lock();
+            if open.queues.len() >= CONNECTIONS_MAX {
+                continue;
+            }
+            let (id, waiting) = self.register(&mut open, transport, remote);
+            drop(open);
+            let (streams, acceptor) = (self.clone(), acceptor.clone());
+            tokio::spawn(async move {
+                let flow = Flow { transport, remote, channel: id };
+                let result = match acceptor {
+                    None => streams.exchange(stream, flow, waiting).await,
+                    Some(acceptor) => {
+                        match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                            Ok(Ok(stream)) => streams.exchange(stream, flow, waiting).await,
+                            _ => Ok(()),
+                        }
+                    }
+                };
+                if let Err(error) = result {
+                    tracing::debug!(%error, %remote, "a SIP connection ended");
+                }
+                streams.forget(id);
+            });
+        }
+    }
+
+    /// Both directions, until either side closes or the stream is out of step.
+    async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        mut stream: S,
+        flow: Flow,
+        mut waiting: mpsc::Receiver<Vec<u8>>,
+    ) -> std::io::Result<()> {
+        let mut received = Vec::with_capacity(8192);
+        loop {
+            tokio::select! {
+                read = tokio::time::timeout(IDLE, stream.read_buf(&mut received)) => {
+                    if read?? == 0 {
+                        return Ok(());
+                    }
+                    loop {
+                        let length = match front(&received) {
+                            Ok(Front::Message(length)) => {
+                                let message = Inbox::Frame(flow, received[..length].to_vec());
+                                if self.inbox.send(message).await.is_err() {
+                                    return Ok(());
+                                }
+                                length
+                            }
+                            Ok(Front::Skip(length)) => length,
+                            Ok(Front::Ping(length)) => {
+                                stream.write_all(b"\r\n").await?;
+                                length
+                            }
+                            Ok(Front::Incomplete) => break,
+                            // Where the next message begins cannot be known any more.
+                            Err(_) => return Ok(()),
+                        };
+                        received.drain(..length);
+                    }
+                }
+                bytes = waiting.recv() => match bytes {
+                    Some(bytes) => stream.write_all(&bytes).await?,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+}

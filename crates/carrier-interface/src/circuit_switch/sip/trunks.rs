@@ -1,0 +1,272 @@
+//! The carriers' circuit switches: who is who, what is free, what is well.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sip_protocol::{Flow, Millis, Transport};
+use smallvec::SmallVec;
+use tandem_domain::calls::{Trunk, TrunkTransport};
+use tandem_domain::catalogue::Registry;
+use tandem_domain::identifier::{CarrierId, PeerId};
+use tandem_domain::party::Standing;
+use tandem_domain::routing::Candidate;
+
+/// Between two probes of a switch.
+pub const PROBE_EVERY: u64 = 30_000;
+/// Unanswered probes that take it out, answered ones that bring it back.
+const MISSES_MAX: u32 = 3;
+const ANSWERS_MIN: u32 = 2;
+/// Failures in a row that open the breaker, and for how long.
+const FAILURES_MAX: u32 = 5;
+const BREAK_MILLIS: u64 = 30_000;
+/// Calls after which what was measured earlier counts half.
+const WINDOW: u32 = 200;
+
+/// One switch, as it is now.
+struct Switch {
+    peer: PeerId,
+    carrier: CarrierId,
+    name: Box<str>,
+    trunk: Arc<Trunk>,
+    flow: Flow,
+    active: u32,
+    /// Calls that may still begin in this second.
+    second: u64,
+    begun: u32,
+    is_up: bool,
+    misses: u32,
+    answers: u32,
+    failures: u32,
+    closed_until: Millis,
+    probe_at: Millis,
+    attempts: u32,
+    answered: u32,
+    post_dial_delay: u64,
+}
+
+/// A trunk with one of its channels taken.
+pub(super) struct Seized {
+    pub flow: Flow,
+    pub trusted: bool,
+    pub session_seconds: u32,
+}
+
+/// Where a message comes from.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub peer: PeerId,
+    pub trunk: Arc<Trunk>,
+}
+
+#[derive(Default)]
+pub(super) struct Trunks {
+    switches: HashMap<PeerId, Switch>,
+    by_address: HashMap<SocketAddr, PeerId>,
+    access: Option<Source>,
+}
+
+impl Trunks {
+    /// Takes over what was provisioned; what is known of switches that stay is kept.
+    pub fn refresh(&mut self, registry: &Registry) {
+        let mut before = std::mem::take(&mut self.switches);
+        self.by_address.clear();
+        self.access = None;
+        for peer in registry.peers.iter().filter(|peer| peer.standing == Standing::Active) {
+            let Some(trunk) = &peer.trunk else { continue };
+            let active =
+                registry.carrier(peer.carrier).is_some_and(|one| one.standing == Standing::Active);
+            if !active {
+                continue;
+            }
+            let trunk = Arc::new(trunk.as_ref().clone());
+            if trunk.is_access {
+                self.access = Some(Source { peer: peer.id, trunk });
+                continue;
+            }
+            let Ok(remote) = trunk.address.parse::<SocketAddr>() else { continue };
+            let transport = match trunk.transport {
+                TrunkTransport::Udp => Transport::Udp,
+                TrunkTransport::Tcp => Transport::Tcp,
+                TrunkTransport::Tls => Transport::Tls,
+            };
+            self.by_address.insert(remote, peer.id);
+            let flow = Flow { transport, remote, channel: 0 };
+            let known = before.remove(&peer.id);
+            let switch = match known {
+                Some(known) => Switch { trunk, flow, carrier: peer.carrier, ..known },
+                None => Switch {
+                    peer: peer.id,
+                    carrier: peer.carrier,
+                    name: peer.host.clone(),
+                    trunk,
+                    flow,
+                    active: 0,
+                    second: 0,
+                    begun: 0,
+                    is_up: true,
+                    misses: 0,
+                    answers: 0,
+                    failures: 0,
+                    closed_until: Millis(0),
+                    probe_at: Millis(0),
+                    attempts: 0,
+                    answered: 0,
+                    post_dial_delay: 0,
+                },
+            };
+            self.switches.insert(peer.id, switch);
+        }
+    }
+
+    /// Whose message is this? A switch is known by its address; everybody else can only be a phone.
+    pub fn source(&self, flow: &Flow) -> Option<Source> {
+        let exact = self.by_address.get(&flow.remote).and_then(|peer| self.switches.get(peer));
+        let by_host = || {
+            // Connections come from any port of the switch's host, when that host is only one switch's.
+            let mut same = self.switches.values().filter(|one| {
+                one.flow.transport.is_reliable() && one.flow.remote.ip() == flow.remote.ip()
+            });
+            let first = same.next().filter(|_| flow.transport.is_reliable());
+            first.filter(|_| same.next().is_none())
+        };
+        let switch = exact.or_else(by_host);
+        switch
+            .map(|switch| Source { peer: switch.peer, trunk: switch.trunk.clone() })
+            .or_else(|| self.access.clone())
+    }
+
+    pub fn name(&self, peer: PeerId) -> &str {
+        self.switches.get(&peer).map_or("phones", |switch| &switch.name)
+    }
+
+    /// Switches that could carry a call now, with what was measured of them.
+    pub fn candidates(&self, now: Millis) -> SmallVec<[Candidate; 8]> {
+        let usable =
+            self.switches.values().filter(|one| one.trunk.carries_calls && one.is_free(now));
+        let mut candidates: SmallVec<[Candidate; 8]> = usable
+            .map(|one| Candidate { trunk: one.peer, carrier: one.carrier, quality: one.quality() })
+            .collect();
+        candidates.sort_by_key(|one| one.trunk.number());
+        candidates
+    }
+
+    /// Takes a channel for a call to the switch.
+    pub fn seize(&mut self, peer: PeerId, now: Millis) -> Option<Seized> {
+        let switch = self.switches.get_mut(&peer)?;
+        if !switch.is_free(now) {
+            return None;
+        }
+        switch.begin(now);
+        switch.attempts += 1;
+        if switch.attempts > WINDOW {
+            switch.attempts /= 2;
+            switch.answered /= 2;
+        }
+        Some(Seized {
+            flow: switch.flow,
+            trusted: switch.trunk.is_trusted,
+            session_seconds: switch.trunk.session_seconds,
+        })
+    }
+
+    /// Takes a channel for a call from the switch; the access has as many as come.
+    pub fn admit(&mut self, peer: PeerId, now: Millis) -> bool {
+        let Some(switch) = self.switches.get_mut(&peer) else { return true };
+        let admits = switch.has_room(now);
+        if admits {
+            switch.begin(now);
+        }
+        admits
+    }
+
+    pub fn release(&mut self, peer: PeerId) {
+        if let Some(switch) = self.switches.get_mut(&peer) {
+            switch.active = switch.active.saturating_sub(1);
+        }
+    }
+
+    pub fn rang(&mut self, peer: PeerId, millis: u64) {
+        if let Some(switch) = self.switches.get_mut(&peer) {
+            switch.post_dial_delay = (switch.post_dial_delay * 7 + millis) / 8;
+            switch.failures = 0;
+        }
+    }
+
+    pub fn answered(&mut self, peer: PeerId) {
+        if let Some(switch) = self.switches.get_mut(&peer) {
+            switch.answered += 1;
+            switch.failures = 0;
+        }
+    }
+
+    /// A call failed there. `is_fault`: the switch's own, not the called party's.
+    pub fn failed(&mut self, peer: PeerId, now: Millis, is_fault: bool, retry_after: Option<u64>) {
+        let Some(switch) = self.switches.get_mut(&peer) else { return };
+        if !is_fault {
+            switch.failures = 0;
+            return;
+        }
+        switch.failures += 1;
+        if let Some(seconds) = retry_after {
+            switch.closed_until = now.plus(seconds.min(300) * 1000);
+        } else if switch.failures >= FAILURES_MAX {
+            switch.failures = 0;
+            switch.closed_until = now.plus(BREAK_MILLIS);
+        }
+    }
+
+    /// Switches to be probed with OPTIONS now.
+    pub fn to_probe(&mut self, now: Millis) -> Vec<(PeerId, Flow)> {
+        let due = self.switches.values_mut().filter(|one| one.probe_at <= now);
+        due.map(|one| {
+            one.probe_at = now.plus(PROBE_EVERY);
+            (one.peer, one.flow)
+        })
+        .collect()
+    }
+
+    /// How a probe ended: any final answer but 408 and 503 is a sign of life.
+    pub fn probed(&mut self, peer: PeerId, is_alive: bool) {
+        let Some(switch) = self.switches.get_mut(&peer) else { return };
+        if is_alive {
+            switch.misses = 0;
+            switch.answers += 1;
+            switch.is_up |= switch.answers >= ANSWERS_MIN;
+        } else {
+            switch.answers = 0;
+            switch.misses += 1;
+            switch.is_up &= switch.misses < MISSES_MAX;
+        }
+    }
+}
+
+impl Switch {
+    fn has_room(&self, now: Millis) -> bool {
+        let calls = self.trunk.calls_max;
+        let rate = self.trunk.calls_per_second_max;
+        let begun = if self.second == now.0 / 1000 { self.begun } else { 0 };
+        (calls == 0 || self.active < calls) && (rate == 0 || begun < rate)
+    }
+
+    fn is_free(&self, now: Millis) -> bool {
+        self.is_up && now >= self.closed_until && self.has_room(now)
+    }
+
+    fn begin(&mut self, now: Millis) {
+        let second = now.0 / 1000;
+        if self.second != second {
+            (self.second, self.begun) = (second, 0);
+        }
+        self.begun += 1;
+        self.active += 1;
+    }
+
+    /// Answer-seizure ratio for most of it, the delay until it rings for the rest.
+    fn quality(&self) -> u16 {
+        // Little is known after few calls: begin at seven in ten.
+        let ratio = u64::from(self.answered + 7) * 1000 / u64::from(self.attempts + 10);
+        let speed = 1000 - (self.post_dial_delay / 5).min(1000);
+        ((ratio.min(1000) * 7 + speed * 3) / 10) as u16
+    }
+}

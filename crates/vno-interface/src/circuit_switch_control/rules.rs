@@ -1,0 +1,177 @@
+//! A VNO's rules for all its calls; routing and margin are the broker's to set.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use tandem_domain::access::Role;
+use tandem_domain::calls::{RoutingPolicy, VnoCalls};
+use tandem_domain::command::{Administer, VnoChange};
+use tandem_domain::identifier::CarrierId;
+use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
+use tandem_platform::Platform;
+use utoipa::ToSchema;
+
+use super::lines::DestinationRulesBody;
+use crate::access::Caller;
+use crate::representation::parse;
+use crate::writes::{Errors, carry_out};
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CallRulesBody {
+    pub destinations: DestinationRulesBody,
+    pub short_codes: Vec<ShortCodeBody>,
+    /// Numbers that are connected at once, without control or charge.
+    pub emergency: Vec<String>,
+    /// Broker only, and shown to the broker only.
+    pub routing: Option<RoutingBody>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShortCodeBody {
+    /// What is dialled.
+    pub code: String,
+    /// What it stands for.
+    pub number: String,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoutingBody {
+    /// least_cost, quality, share or fixed.
+    pub policy: String,
+    /// Of share: hundredths of the calls; of fixed: the order.
+    pub carriers: Vec<CarrierShareBody>,
+    /// What the broker has to earn in the first minute, in the VNO's wholesale currency.
+    pub margin_floor: Option<String>,
+    /// Take a route below the floor when there is no other; it is recorded.
+    pub waives_margin: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CarrierShareBody {
+    pub carrier: String,
+    #[serde(default)]
+    pub share: u8,
+}
+
+impl CallRulesBody {
+    fn of(calls: &VnoCalls, caller: &Caller) -> CallRulesBody {
+        let slug = |id: CarrierId| {
+            caller.registry.carrier(id).map(|one| one.slug.to_string()).unwrap_or_default()
+        };
+        let (policy, carriers): (&str, Vec<CarrierShareBody>) = match &calls.routing {
+            RoutingPolicy::LeastCost => ("least_cost", Vec::new()),
+            RoutingPolicy::Quality => ("quality", Vec::new()),
+            RoutingPolicy::Share(shares) => {
+                let body = |(id, share): &(CarrierId, u8)| CarrierShareBody {
+                    carrier: slug(*id),
+                    share: *share,
+                };
+                ("share", shares.iter().map(body).collect())
+            }
+            RoutingPolicy::Fixed(order) => {
+                let body = |id: &CarrierId| CarrierShareBody { carrier: slug(*id), share: 0 };
+                ("fixed", order.iter().map(body).collect())
+            }
+        };
+        let routing = RoutingBody {
+            policy: policy.into(),
+            carriers,
+            margin_floor: Some(calls.margin_floor.to_string()),
+            waives_margin: calls.waives_margin,
+        };
+        CallRulesBody {
+            destinations: DestinationRulesBody::of(&calls.destinations),
+            short_codes: calls
+                .short_codes
+                .iter()
+                .map(|(code, number)| ShortCodeBody {
+                    code: code.to_string(),
+                    number: number.to_string(),
+                })
+                .collect(),
+            emergency: calls.emergency.iter().map(ToString::to_string).collect(),
+            // Who carries a call is not the VNO's to see.
+            routing: (caller.role() == Role::Broker).then_some(routing),
+        }
+    }
+
+    fn to_domain(&self, known: &VnoCalls, caller: &Caller) -> Result<VnoCalls, Problem> {
+        let mut calls = VnoCalls {
+            destinations: self.destinations.to_domain()?,
+            short_codes: self
+                .short_codes
+                .iter()
+                .map(|one| Ok((parse("code", &one.code)?, parse("number", &one.number)?)))
+                .collect::<Result<_, Problem>>()?,
+            emergency: self
+                .emergency
+                .iter()
+                .map(|text| parse("emergency", text))
+                .collect::<Result<_, _>>()?,
+            ..known.clone()
+        };
+        if let Some(routing) = &self.routing {
+            caller.broker()?;
+            calls.routing = routing.policy(caller)?;
+            calls.margin_floor = match routing.margin_floor.as_deref() {
+                Some(text) => parse("margin_floor", text)?,
+                None => Default::default(),
+            };
+            calls.waives_margin = routing.waives_margin;
+        }
+        Ok(calls)
+    }
+}
+
+impl RoutingBody {
+    fn policy(&self, caller: &Caller) -> Result<RoutingPolicy, Problem> {
+        let ids = self
+            .carriers
+            .iter()
+            .map(|one| Ok((caller.carrier(&one.carrier)?.id, one.share)))
+            .collect::<Result<Vec<(CarrierId, u8)>, Problem>>()?;
+        Ok(match self.policy.as_str() {
+            "" | "least_cost" => RoutingPolicy::LeastCost,
+            "quality" => RoutingPolicy::Quality,
+            "share" if ids.iter().map(|(_, share)| u32::from(*share)).sum::<u32>() <= 100 => {
+                RoutingPolicy::Share(ids)
+            }
+            "share" => return Err(Problem::invalid("routing: shares are hundredths, at most 100")),
+            "fixed" => RoutingPolicy::Fixed(ids.into_iter().map(|(id, _)| id).collect()),
+            _ => {
+                let expected = "routing: expected least_cost, quality, share or fixed";
+                return Err(Problem::invalid(expected));
+            }
+        })
+    }
+}
+
+/// Set the rules for all calls of a VNO
+#[utoipa::path(put, path = "/v1/vnos/{vno}/call-rules", operation_id = "put_call_rules", params(("vno" = String, Path)), request_body = CallRulesBody, responses((status = 200, body = CallRulesBody), Errors))]
+pub async fn put(
+    State(platform): State<Platform>,
+    caller: Caller,
+    Path(vno): Path<String>,
+    key: IdempotencyKey,
+    body: JsonBody<CallRulesBody>,
+) -> Result<Json<CallRulesBody>, Problem> {
+    let vno = caller.vno(&vno)?;
+    let known = vno.calls.as_deref().cloned().unwrap_or_default();
+    let calls = body.value.to_domain(&known, &caller)?;
+    let shown = CallRulesBody::of(&calls, &caller);
+    let change = VnoChange { calls: Some(Box::new(calls)), ..VnoChange::default() };
+    let order = Administer::ChangeVno(vno.id, Box::new(change));
+    carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
+    Ok(Json(shown))
+}
+
+/// Read the rules for all calls of a VNO
+#[utoipa::path(get, path = "/v1/vnos/{vno}/call-rules", operation_id = "read_call_rules", params(("vno" = String, Path)), responses((status = 200, body = CallRulesBody), Errors))]
+pub async fn read(caller: Caller, Path(vno): Path<String>) -> Result<Json<CallRulesBody>, Problem> {
+    let calls = caller.vno(&vno)?.calls.as_deref().cloned().unwrap_or_default();
+    Ok(Json(CallRulesBody::of(&calls, &caller)))
+}
