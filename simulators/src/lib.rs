@@ -2,4 +2,5 @@
 
 pub mod gateway;
 pub mod random;
+pub mod switch;
 pub mod traffic;

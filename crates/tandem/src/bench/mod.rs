@@ -7,6 +7,7 @@ mod memory;
 mod process;
 mod rating;
 mod restart;
+mod sip;
 
 use std::path::PathBuf;
 
@@ -24,6 +25,8 @@ enum Bench {
     Charging(Shape),
     /// The same through Diameter on loopback, beside a bare echo of the same messages.
     Diameter(Shape),
+    /// Calls through the B2BUA, authorised, routed and charged on every leg.
+    Sip(Shape),
     /// Price one call from a deck of 200,000 prefixes.
     Rating(Shape),
     /// A deck of 200,000 prefixes changed while requests come.
@@ -64,6 +67,9 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
             diameter::run(shape.seconds.unwrap_or(10), shape.subscribers.unwrap_or(100_000))?,
             shape.json,
         ),
+        Bench::Sip(shape) => {
+            (sip::run(shape.seconds.unwrap_or(5), shape.subscribers.unwrap_or(20_000))?, shape.json)
+        }
         Bench::Rating(shape) => (rating::run(shape.seconds.unwrap_or(3))?, shape.json),
         Bench::Deck(shape) => (
             deck::run(shape.seconds.unwrap_or(5), shape.subscribers.unwrap_or(100_000))?,

@@ -1,0 +1,145 @@
+//! Calls through the B2BUA: authorised, routed, reserved, connected, charged on every leg; both switches simulated
+//! on the same processors, what they cost told apart.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tandem_carrier_interface::circuit_switch::sip::{self, SipOptions};
+use tandem_domain::calls::{Trunk, TrunkTransport};
+use tandem_domain::command::Administer;
+use tandem_domain::identifier::{CarrierId, VnoId};
+use tandem_domain::money::{Amount, Currency, Money};
+use tandem_domain::party::Standing;
+use tandem_simulators::switch::{CalledSwitch, CallingSwitch, Manner, Outcome, Pace};
+
+use super::{Bed, Figures, millis, process};
+use crate::world::{World, number_of};
+
+const HELD_CALLS: usize = 20_000;
+
+/// A trunk of one of the world's carriers.
+pub fn set_trunk(
+    world: &World<'_>,
+    carrier: u16,
+    name: &str,
+    address: SocketAddr,
+    carries_calls: bool,
+) -> anyhow::Result<()> {
+    world.administer(Administer::SetPeer {
+        carrier: CarrierId::new(carrier),
+        host: name.into(),
+        realms: Vec::new(),
+        standing: Standing::Active,
+        is_agent: false,
+        requires_tls: false,
+        trunk: Some(Box::new(Trunk {
+            address: address.to_string().into(),
+            transport: TrunkTransport::Udp,
+            is_access: false,
+            is_trusted: true,
+            country_code: "49".into(),
+            international_prefix: "00".into(),
+            national_prefix: "0".into(),
+            calls_max: 0,
+            calls_per_second_max: 0,
+            session_seconds: 1800,
+            carries_calls,
+        })),
+    })?;
+    Ok(())
+}
+
+pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
+    let bed = Bed::new("sip", false)?;
+    let mut world = World::new(&bed.platform);
+    world.build_parties()?;
+    let money = |text: &str| Money::new(text.parse().expect("amount"), Currency::EUR);
+    let vno = VnoId::new(0);
+    world.administer(Administer::Deposit { vno, money: money("1000000000.00"), note: None })?;
+    world.subscribers(vno, 0..subscribers, &[], Amount::ZERO, |_| {})?;
+    world.top_up(vno, 1..=u32::try_from(subscribers)?, money("1000.00"))?;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let called = CalledSwitch::start(any, Manner::Answers)?;
+    let runtime = crate::runtime()?;
+    set_trunk(&world, 0, "called", called.address, true)?;
+    let server = runtime.block_on(sip::serve(bed.platform.clone(), SipOptions::new(any)))?;
+    let mut calling = CallingSwitch::bind(any, server.address, move |call| {
+        (format!("+{}", number_of(call % subscribers)), "+4930901820".into())
+    })?;
+    set_trunk(&world, 1, "calling", calling.address(), false)?;
+    std::thread::sleep(Duration::from_millis(100));
+
+    let mut measure = |rate, calls_max, duration, talk| {
+        let (all, theirs) = (process::processor_time(), called.busy());
+        let outcome =
+            calling.run(Pace { rate, calls_max, duration: Duration::from_secs(duration), talk });
+        std::thread::sleep(Duration::from_millis(50));
+        let ours = (process::processor_time() - all)
+            .saturating_sub(outcome.busy)
+            .saturating_sub(called.busy() - theirs);
+        (outcome, ours)
+    };
+    measure(None, 64, seconds.min(2), Duration::ZERO);
+    let (full, ours) = measure(None, 128, seconds, Duration::ZERO);
+    let limit = full.completed as f64 / full.elapsed.as_secs_f64();
+    let cost = ours.as_secs_f64() * 1e6 / full.completed.max(1) as f64;
+    println!("as fast as it goes: {limit:.0} calls/s, {} failed", full.failed());
+    println!(
+        "  {cost:.1} µs of our processor time a call: {:.0} calls/s per core of ours",
+        1e6 / cost
+    );
+    println!(
+        "  the calling switch was busy {:.0} % of the time",
+        100.0 * full.busy.as_secs_f64() / full.elapsed.as_secs_f64()
+    );
+    let (most, _) = measure(Some((limit * 0.8) as u64), 8192, seconds, Duration::ZERO);
+    shown("at 80 %", &most);
+    let (mut half, _) = measure(Some((limit * 0.5) as u64), 8192, seconds, Duration::ZERO);
+    shown("at 50 %", &half);
+    println!(
+        "  INVITE to 180: p50 {:?}, p99 {:?}",
+        half.delay_quantile(500),
+        half.delay_quantile(990)
+    );
+    let before = process::resident();
+    let held = std::thread::scope(|scope| {
+        let rate = Some((limit * 0.5) as u64);
+        let talk = Duration::from_secs(HELD_CALLS as u64 / rate.unwrap_or(1).max(1) + 4);
+        let run = scope.spawn(move || {
+            let duration = talk.saturating_sub(Duration::from_secs(2));
+            calling.run(Pace { rate, calls_max: HELD_CALLS, duration, talk })
+        });
+        std::thread::sleep(talk.saturating_sub(Duration::from_secs(1)));
+        let bytes = process::resident().saturating_sub(before) / HELD_CALLS as u64;
+        run.join().map(|outcome| (outcome, bytes))
+    });
+    let (outcome, bytes) = held.map_err(|_| anyhow::anyhow!("the calling switch broke off"))?;
+    println!(
+        "{HELD_CALLS} calls held at once: {bytes} octets each, both switches' included; {} lost",
+        outcome.lost
+    );
+    runtime.block_on(server.stop());
+    let mut figures = Figures::new();
+    figures.insert("calls_per_second".into(), limit.into());
+    figures.insert("calls_per_core_second".into(), (1e6 / cost).into());
+    figures.insert("cpu_us_per_call".into(), cost.into());
+    figures.insert("failed_calls".into(), most.failed().into());
+    figures.insert("post_dial_delay_p99_ms".into(), millis(half.delay_quantile(990)));
+    figures.insert("bytes_per_call".into(), bytes.into());
+    figures.insert("subscribers".into(), subscribers.into());
+    Ok(figures)
+}
+
+fn shown(what: &str, outcome: &Outcome) {
+    println!(
+        "{what}: {} placed, {} completed, {} refused, {} lost, {} cut",
+        outcome.placed,
+        outcome.completed,
+        outcome.refused.values().sum::<u64>(),
+        outcome.lost,
+        outcome.cut
+    );
+    for (status, count) in &outcome.refused {
+        println!("  {status}: {count}");
+    }
+}
