@@ -52,6 +52,9 @@ pub struct Trunk {
     /// Calls may be sent there (not only taken).
     #[n(10)]
     pub carries_calls: bool,
+    /// Phones are asked for MD5 alone: old ones give up at a challenge that they do not know.
+    #[n(11)]
+    pub md5_only: bool,
 }
 
 impl Trunk {

@@ -28,15 +28,22 @@ pub struct Broker {
     child: Child,
     pub http: SocketAddr,
     pub diameter: SocketAddr,
+    pub sip: SocketAddr,
     pub key: String,
 }
 
 impl Broker {
     /// Starts the program on a data directory; `key` is known from an earlier start.
     pub fn start(data: &Path, key: Option<&str>) -> Broker {
+        Broker::start_at(data, key, None)
+    }
+
+    /// With the SIP address of an earlier start.
+    pub fn start_at(data: &Path, key: Option<&str>, sip: Option<SocketAddr>) -> Broker {
+        let sip_listen = sip.map_or("127.0.0.1:0".to_owned(), |sip| sip.to_string());
         let config = data.with_extension("toml");
         let text = format!(
-            "data = {data:?}\nlog_level = \"warn\"\n[http]\nlisten = \"127.0.0.1:0\"\n[diameter]\nlisten = \"127.0.0.1:0\"\n"
+            "data = {data:?}\nlog_level = \"warn\"\n[http]\nlisten = \"127.0.0.1:0\"\n[diameter]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = \"{sip_listen}\"\n"
         );
         std::fs::write(&config, text).expect("the configuration is written");
         let mut child = Command::new(program())
@@ -46,7 +53,8 @@ impl Broker {
             .spawn()
             .expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let (mut http, mut diameter, mut first_key) = (None, None, key.map(str::to_owned));
+        let (mut http, mut diameter, mut sip) = (None, None, None);
+        let mut first_key = key.map(str::to_owned);
         loop {
             let line = lines.next().expect("the program says it is ready").expect("readable");
             let last = line.split_whitespace().last().unwrap_or_default();
@@ -58,6 +66,8 @@ impl Broker {
                 http = address.and_then(|address| address.parse().ok());
             } else if line.starts_with("diameter") && diameter.is_none() {
                 diameter = last.parse().ok();
+            } else if line.starts_with("sip") && sip.is_none() {
+                sip = line.split_whitespace().nth(1).and_then(|address| address.parse().ok());
             } else if line == "ready" {
                 break;
             }
@@ -66,6 +76,7 @@ impl Broker {
             child,
             http: http.expect("an HTTP address"),
             diameter: diameter.expect("a Diameter address"),
+            sip: sip.expect("a SIP address"),
             key: first_key.expect("a key"),
         }
     }

@@ -1,7 +1,9 @@
 //! The stories: the real program, driven over its sockets only.
 
 mod broker;
+mod calls;
 mod data_sessions;
 mod kill;
 mod peers;
 mod phone;
+mod sipp;

@@ -12,7 +12,7 @@ use serde_json::Value;
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/gy_client.py");
 
 /// A program of the environment, or a loud word that the story is not told. Under CI that is a failure.
-fn needs(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
+pub fn needs(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
     if found.is_none() {
         assert!(
             std::env::var_os("CI").is_none(),
@@ -23,7 +23,7 @@ fn needs(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
     found
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.exists())
 }

@@ -44,6 +44,7 @@ pub fn set_trunk(
             calls_per_second_max: 0,
             session_seconds: 1800,
             carries_calls,
+            md5_only: false,
         })),
     })?;
     Ok(())

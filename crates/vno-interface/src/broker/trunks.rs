@@ -38,6 +38,8 @@ pub struct TrunkBody {
     pub calls_per_second_max: u32,
     /// Session-Expires that we ask for (RFC 4028); 0 = no session timer.
     pub session_seconds: u32,
+    /// Of the access: ask for MD5 alone, for old phones that give up at a challenge they do not know (RFC 8760).
+    pub md5_only: bool,
     pub standing: Option<String>,
 }
 
@@ -55,6 +57,7 @@ impl Default for TrunkBody {
             calls_max: 0,
             calls_per_second_max: 0,
             session_seconds: 1800,
+            md5_only: false,
             standing: None,
         }
     }
@@ -88,6 +91,7 @@ impl TrunkShown {
                 calls_max: trunk.calls_max,
                 calls_per_second_max: trunk.calls_per_second_max,
                 session_seconds: trunk.session_seconds,
+                md5_only: trunk.md5_only,
                 standing: Some(peer.standing.name().into()),
             },
         }
@@ -122,6 +126,7 @@ pub async fn put(
         calls_per_second_max: wanted.calls_per_second_max,
         session_seconds: wanted.session_seconds,
         carries_calls: wanted.carries_calls && !wanted.access,
+        md5_only: wanted.md5_only,
     };
     let order = Administer::SetPeer {
         carrier: caller.carrier(&carrier)?.id,

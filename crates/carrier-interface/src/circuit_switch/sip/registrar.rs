@@ -104,6 +104,8 @@ impl Registrar {
         status: u16,
         is_stale: bool,
     ) {
+        let algorithms =
+            if io.trunks.access_is_old() { &[Algorithm::Md5][..] } else { &Algorithm::ALL[..] };
         let nonce = self.nonces.issue(io.now.0 / 1000);
         let flow = io.transactions.flow_of(server);
         let tag = io.transactions.tokens.token();
@@ -111,8 +113,8 @@ impl Registrar {
         io.transactions.respond(io.now, server, status, |out| {
             let mut response = MessageWriter::response(out, status);
             copy_essentials(&mut response, request, flow, &tag);
-            for algorithm in Algorithm::ALL {
-                let value = challenge(&self.realm, &nonce, algorithm, is_stale);
+            for algorithm in algorithms {
+                let value = challenge(&self.realm, &nonce, *algorithm, is_stale);
                 response.header(name, value.as_bytes());
             }
             response.finish(&[]);

@@ -136,6 +136,11 @@ impl Trunks {
             .or_else(|| self.access.clone())
     }
 
+    /// Do phones there know MD5 only?
+    pub fn access_is_old(&self) -> bool {
+        self.access.as_ref().is_some_and(|access| access.trunk.md5_only)
+    }
+
     pub fn name(&self, peer: PeerId) -> &str {
         self.switches.get(&peer).map_or("phones", |switch| &switch.name)
     }

@@ -1,0 +1,478 @@
+//! Calls: decided before they ring, brokered between carriers, connected, cut when the money ends.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tandem_simulators::switch::{CalledSwitch, CallingSwitch, Manner, Pace};
+
+use crate::broker::{Broker, account};
+use crate::sipp::{Run, Scenario, sipp};
+
+const ANN: &str = "+4915112345678";
+const BOB: &str = "+4915187654321";
+const ABROAD: &str = "+4989123456";
+
+/// A port that nobody has at the moment.
+fn free_address() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+    socket.local_addr().expect("an address")
+}
+
+/// The broker with three carriers that differ in price, a switch that brings subscribers' calls, and phones' access.
+struct Telephony {
+    broker: Broker,
+    data: PathBuf,
+    directory: tempfile::TempDir,
+    home: SocketAddr,
+    carriers: [SocketAddr; 3],
+}
+
+const CARRIERS: [(&str, &str); 3] = [("alpha", "0.0200"), ("beta", "0.9000"), ("gamma", "0.0300")];
+
+impl Telephony {
+    fn build() -> Telephony {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = directory.path().join("data");
+        let broker = Broker::start(&data, None);
+        let home = free_address();
+        let carriers = [free_address(), free_address(), free_address()];
+        let header = "service,prefix,price,per,increment\n";
+        for ((carrier, price), address) in CARRIERS.iter().zip(carriers) {
+            broker.ask(
+                "POST",
+                "/v1/carriers",
+                json!({"id": carrier, "name": carrier, "network": "telephone", "currency": "EUR"}),
+            );
+            broker.upload(
+                &format!("/v1/carriers/{carrier}/decks/deck?currency=EUR&digits=6"),
+                &format!("{header}voice,,{price},60s,1/1\n"),
+            );
+            broker.ask("PATCH", &format!("/v1/carriers/{carrier}"), json!({"deck": "deck"}));
+            broker.ask(
+                "PUT",
+                &format!("/v1/carriers/{carrier}/trunks/{carrier}-1"),
+                json!({"address": address.to_string(), "country_code": "49"}),
+            );
+        }
+        broker.ask(
+            "POST",
+            "/v1/carriers",
+            json!({"id": "home", "name": "Home", "network": "wireless", "currency": "EUR"}),
+        );
+        broker.ask(
+            "PUT",
+            "/v1/carriers/home/trunks/home-1",
+            json!({"address": home.to_string(), "country_code": "49", "carries_calls": false}),
+        );
+        broker.ask(
+            "PUT",
+            "/v1/carriers/home/trunks/phones",
+            json!({"access": true, "country_code": "49", "md5_only": true}),
+        );
+        broker.upload(
+            "/v1/wholesale-lists/wholesale?currency=EUR&digits=6",
+            &format!("{header}voice,,0.0500,60s,1/1\n"),
+        );
+        broker.ask("POST", "/v1/vnos", json!({"id": "aria", "name": "Aria", "currency": "EUR"}));
+        broker.upload(
+            "/v1/vnos/aria/price-lists/retail?currency=EUR&digits=6",
+            &format!("{header}voice,,0.0600,60s,1/1\nvoice,4970,1.0000,60s,60/60\nvoice,4971,60.0000,60s,1/1\n"),
+        );
+        broker.ask(
+            "PATCH",
+            "/v1/vnos/aria",
+            json!({"retail_price_list": "retail", "wholesale": {"price_list": "wholesale"}}),
+        );
+        broker.ask(
+            "POST",
+            "/v1/vnos/aria/deposits",
+            json!({"money": {"amount": "1000.00", "currency": "EUR"}}),
+        );
+        Telephony { broker, data, directory, home, carriers }
+    }
+
+    /// A subscriber with a number, a SIP address of the same name, a password and money.
+    fn subscriber(&self, msisdn: &str, user: &str, money: &str) -> String {
+        let identities = json!([{"type": "msisdn", "value": msisdn}, {"type": "sip", "value": format!("sip:{user}@sip.tandem.example")}]);
+        let made = self.broker.ask(
+            "POST",
+            "/v1/vnos/aria/subscribers",
+            json!({"name": user, "lines": [{"identities": identities}]}),
+        );
+        let id = made["id"].as_str().expect("an id").to_owned();
+        self.broker.top_up("aria", &account(&id), money);
+        self.line(&id, json!({"password": "secret"}));
+        id
+    }
+
+    fn line(&self, subscriber: &str, calls: Value) -> Value {
+        let line = format!("{}-1", subscriber.replace("sub-", "line-"));
+        self.broker.ask("PUT", &format!("/v1/vnos/aria/lines/{line}/calls"), calls)
+    }
+
+    /// Waits until the books show so many usage records.
+    fn records(&self, count: usize) -> Vec<Value> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let page =
+                self.broker.ask("GET", "/v1/vnos/aria/usage-records?limit=1000", Value::Null);
+            let items = page["items"].as_array().cloned().unwrap_or_default();
+            if items.len() >= count {
+                return items;
+            }
+            assert!(Instant::now() < deadline, "{} of {count} records: {items:?}", items.len());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// One call between two sipp scenarios; both must go as written.
+    fn play(&self, name: &str, service: &str, calling: Scenario, called: &[(usize, Scenario)]) {
+        let Some(sipp) = sipp() else { return };
+        let mut listening = Vec::new();
+        for (carrier, scenario) in called {
+            let path = scenario.write(self.directory.path(), &format!("{name}-called-{carrier}"));
+            listening.push((Run::start(&sipp, &path, self.carriers[*carrier], None, 1), path));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let path = calling.write(self.directory.path(), &format!("{name}-calling"));
+        let target = Some((self.broker.sip, service));
+        Run::start(&sipp, &path, self.home, target, 1).finish(&path);
+        for (run, path) in listening {
+            run.finish(&path);
+        }
+    }
+
+    fn audited(self) {
+        let Telephony { broker, data, directory, .. } = self;
+        // The books follow within a second.
+        std::thread::sleep(Duration::from_millis(1500));
+        broker.kill();
+        let (clean, report) = Broker::audit(&data);
+        assert!(clean, "{report}");
+        drop(directory);
+    }
+}
+
+fn talks() -> Scenario {
+    Scenario::called().receive("INVITE").answer(180, "").answer_with_body(200, "").receive("ACK")
+}
+
+#[test]
+fn a_call_is_connected_charged_to_all_parties_and_recorded() {
+    let world = Telephony::build();
+    let ann = world.subscriber(ANN, "ann", "10.00");
+    let _alpha = CalledSwitch::start(world.carriers[0], Manner::Answers).expect("listens");
+    let mut calling =
+        CallingSwitch::bind(world.home, world.broker.sip, |_| (ANN.into(), ABROAD.into()))
+            .expect("bound");
+    let outcome = calling.run(Pace {
+        rate: Some(1),
+        calls_max: 1,
+        duration: Duration::from_millis(1500),
+        talk: Duration::from_millis(2200),
+    });
+    assert_eq!((outcome.completed, outcome.failed()), (1, 0));
+    let record = &world.records(1)[0];
+    // 2.2 seconds are three; each leg at its own price, to the last digit.
+    assert_eq!(record["groups"][0]["used"], 3);
+    assert_eq!(record["retail"]["amount"], "0.003");
+    assert_eq!(record["wholesale"]["amount"], "0.0025");
+    assert_eq!(record["cost"]["amount"], "0.001");
+    assert_eq!(world.broker.balance("aria", &ann), "9.997");
+    world.audited();
+}
+
+#[test]
+fn the_cheapest_fails_the_next_would_lose_money_the_third_is_taken_and_the_record_says_why() {
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    let _alpha = CalledSwitch::start(world.carriers[0], Manner::Refuses(503)).expect("listens");
+    let beta = CalledSwitch::start(world.carriers[1], Manner::Answers).expect("listens");
+    let _gamma = CalledSwitch::start(world.carriers[2], Manner::Answers).expect("listens");
+    let mut calling =
+        CallingSwitch::bind(world.home, world.broker.sip, |_| (ANN.into(), ABROAD.into()))
+            .expect("bound");
+    let pace = Pace {
+        rate: Some(1),
+        calls_max: 1,
+        duration: Duration::from_millis(1500),
+        talk: Duration::from_millis(900),
+    };
+    let outcome = calling.run(pace);
+    assert_eq!((outcome.completed, outcome.failed(), beta.answered()), (1, 0, 0));
+    let record = &world.records(1)[0];
+    let trail = record["trail"].as_str().expect("a trail");
+    let expected =
+        "alpha-1 (margin 0.03); 503; gamma-1 (margin 0.02); answered; ended by the caller";
+    assert_eq!(trail, expected);
+    // What was posted is gamma's price: 0.03 a minute for one second.
+    assert_eq!(record["cost"]["amount"], "0.0005");
+    world.audited();
+}
+
+#[test]
+fn of_thirty_parallel_calls_on_credit_for_one_only_one_rings() {
+    let world = Telephony::build();
+    let ann = world.subscriber(ANN, "ann", "1.00");
+    let alpha = CalledSwitch::start(world.carriers[0], Manner::Answers).expect("listens");
+    // 1.00 a minute in whole minutes: the money is for one.
+    let mut calling =
+        CallingSwitch::bind(world.home, world.broker.sip, |_| (ANN.into(), "+4970555".into()))
+            .expect("bound");
+    let outcome = calling.run(Pace {
+        rate: Some(3000),
+        calls_max: 30,
+        duration: Duration::from_millis(60),
+        talk: Duration::from_millis(1500),
+    });
+    assert!(outcome.placed >= 30, "{outcome:?}");
+    assert_eq!((outcome.completed, alpha.answered()), (1, 1), "{:?}", outcome.refused);
+    assert_eq!(outcome.refused.get(&402), Some(&(outcome.placed - 1)));
+    assert_eq!(world.records(1).len(), 1);
+    assert_eq!(world.broker.balance("aria", &ann), "0.00");
+    world.audited();
+}
+
+#[test]
+fn a_call_is_cut_at_the_second_its_money_ends() {
+    let world = Telephony::build();
+    // 1.00 a second: the money is for four seconds.
+    let ann = world.subscriber(ANN, "ann", "4.00");
+    let called = talks().receive_with("BYE", "cause=31", "Reason").reply(200, "", false);
+    let calling = Scenario::calling(ANN)
+        .invite("")
+        .may_hear(100)
+        .may_hear(180)
+        .expect(200)
+        .ack(1)
+        .receive_with("BYE", "credit exhausted", "Reason")
+        .reply(200, "", false);
+    if sipp().is_none() {
+        return;
+    }
+    world.play("cut", "+4971555", calling, &[(0, called)]);
+    let record = &world.records(1)[0];
+    assert_eq!(record["groups"][0]["used"], 4);
+    assert_eq!(record["retail"]["amount"], "4.00");
+    assert_eq!(world.broker.balance("aria", &ann), "0.00");
+    world.audited();
+}
+
+#[test]
+fn a_caller_may_hang_up_before_anything_rings_and_while_it_rings() {
+    let world = Telephony::build();
+    let ann = world.subscriber(ANN, "ann", "10.00");
+    let silent = Scenario::called().receive("INVITE").pause(700).answer(180, "");
+    let silent = silent.receive("CANCEL").reply(200, "", false).answer_cancelled();
+    let calling = Scenario::calling(ANN).invite("").expect(100).pause(200).cancel(3);
+    let calling = calling.expect(200).expect(487).ack_refusal(1, 6);
+    if sipp().is_none() {
+        return;
+    }
+    world.play("cancel-early", ABROAD, calling, &[(0, silent)]);
+    let ringing = Scenario::called().receive("INVITE").answer(180, "").receive("CANCEL");
+    let ringing = ringing.reply(200, "", false).answer_cancelled();
+    let calling = Scenario::calling(ANN).invite("").may_hear(100).expect(180).pause(300).cancel(4);
+    let calling = calling.expect(200).expect(487).ack_refusal(1, 7);
+    world.play("cancel-ringing", ABROAD, calling, &[(0, ringing)]);
+    assert_eq!(world.records(2).len(), 2);
+    assert_eq!(world.broker.balance("aria", &ann), "10.00");
+    world.audited();
+}
+
+#[test]
+fn busy_is_heard_and_free_of_charge() {
+    let world = Telephony::build();
+    let ann = world.subscriber(ANN, "ann", "10.00");
+    let busy = Scenario::called().receive("INVITE").answer(486, "").receive("ACK");
+    let calling =
+        Scenario::calling(ANN).invite("").may_hear(100).expect_with(486, "cause=17", "Reason");
+    let calling = calling.ack_refusal(1, 3);
+    if sipp().is_none() {
+        return;
+    }
+    world.play("busy", ABROAD, calling, &[(0, busy)]);
+    assert_eq!(world.records(1)[0]["retail"]["amount"], "0.00");
+    assert_eq!(world.broker.balance("aria", &ann), "10.00");
+    world.audited();
+}
+
+#[test]
+fn provisional_answers_can_be_reliable_from_end_to_end() {
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    let called = Scenario::called()
+        .receive("INVITE")
+        .answer_with_body(183, "Require: 100rel\nRSeq: 77\n")
+        .receive_with("PRACK", "77 1 INVITE", "RAck")
+        .reply(200, "", false)
+        .answer_to_invite(200)
+        .receive("ACK")
+        .receive("BYE")
+        .reply(200, "", false);
+    let calling = Scenario::calling(ANN)
+        .invite("")
+        .may_hear(100)
+        .expect_with(183, "77", "RSeq")
+        .request("PRACK", 2, "RAck: 77 1 INVITE\n")
+        .expect(200)
+        .expect(200)
+        .ack(1)
+        .pause(200)
+        .request("BYE", 3, "")
+        .expect(200);
+    if sipp().is_none() {
+        return;
+    }
+    world.play("prack", ABROAD, calling, &[(0, called)]);
+    world.records(1);
+    world.audited();
+}
+
+#[test]
+fn a_call_is_put_on_hold_refreshed_and_unknown_requests_hear_481() {
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    let called = talks()
+        .receive("INVITE")
+        .reply(200, "", true)
+        .receive("ACK")
+        .receive("BYE")
+        .reply(200, "", false);
+    let calling = Scenario::calling(ANN)
+        .invite("Session-Expires: 1800;refresher=uac\n")
+        .may_hear(100)
+        .may_hear(180)
+        .expect_with(200, "refresher=uac", "Session-Expires")
+        .ack(1)
+        .pause(200)
+        .reinvite(2)
+        .may_hear(100)
+        .expect(200)
+        .ack(2)
+        .request("UPDATE", 3, "Session-Expires: 1800;refresher=uac\n")
+        .expect_with(200, "1800", "Session-Expires")
+        .request("BYE", 4, "")
+        .expect(200)
+        .pause(500)
+        .request("BYE", 5, "")
+        .expect(481);
+    if sipp().is_none() {
+        return;
+    }
+    world.play("hold", ABROAD, calling, &[(0, called)]);
+    world.records(1);
+    world.audited();
+}
+
+#[test]
+fn a_phone_registers_with_its_password_and_calls_and_is_called() {
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    world.subscriber(BOB, "bob", "10.00");
+    let Some(sipp) = sipp() else { return };
+    let directory = world.directory.path();
+    let (phone, other) = (free_address(), free_address());
+    let register = |user: &str, password: &str, last: u16| {
+        Scenario::calling(user)
+            .register(user, None)
+            .expect_challenge(401)
+            .register(user, Some(password))
+            .expect(last)
+    };
+    let refused = register("bob", "wrong", 403).write(directory, "register-wrong");
+    Run::start(&sipp, &refused, phone, Some((world.broker.sip, "bob")), 1).finish(&refused);
+    let taken = register("bob", "secret", 200).write(directory, "register");
+    Run::start(&sipp, &taken, phone, Some((world.broker.sip, "bob")), 1).finish(&taken);
+    let bob = talks().receive("BYE").reply(200, "", false).write(directory, "bob");
+    let listening = Run::start(&sipp, &bob, phone, None, 1);
+    let ann = Scenario::calling("ann")
+        .invite("")
+        .may_hear(100)
+        .expect_challenge(407)
+        .ack_refusal(1, 3)
+        .invite_with_credentials("ann", "secret")
+        .may_hear(100)
+        .may_hear(180)
+        .expect(200)
+        .ack(2)
+        .pause(300)
+        .request("BYE", 3, "")
+        .expect(200)
+        .write(directory, "ann");
+    Run::start(&sipp, &ann, other, Some((world.broker.sip, BOB)), 1).finish(&ann);
+    listening.finish(&bob);
+    let record = &world.records(1)[0];
+    assert_eq!(record["destination"], BOB.trim_start_matches('+'));
+    world.audited();
+}
+
+#[test]
+fn a_barred_destination_is_refused_and_an_ordered_end_ends_both_legs() {
+    let world = Telephony::build();
+    let ann = world.subscriber(ANN, "ann", "10.00");
+    world.line(&ann, json!({"destinations": {"barred": ["+4990"]}}));
+    let _alpha = CalledSwitch::start(world.carriers[0], Manner::Answers).expect("listens");
+    let pace = |talk| Pace {
+        rate: Some(1),
+        calls_max: 1,
+        duration: Duration::from_millis(1500),
+        talk: Duration::from_millis(talk),
+    };
+    let mut premium =
+        CallingSwitch::bind(world.home, world.broker.sip, |_| (ANN.into(), "+49900555".into()))
+            .expect("bound");
+    assert_eq!(premium.run(pace(100)).refused.get(&403), Some(&1));
+    drop(premium);
+    let mut calling =
+        CallingSwitch::bind(world.home, world.broker.sip, |_| (ANN.into(), ABROAD.into()))
+            .expect("bound");
+    let running = std::thread::spawn(move || calling.run(pace(20_000)));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let id = loop {
+        let calls = world.broker.ask("GET", "/v1/vnos/aria/calls", Value::Null);
+        if let Some(call) = calls.as_array().and_then(|calls| calls.first())
+            && call["answered"] == true
+        {
+            break call["id"].as_str().expect("an id").to_owned();
+        }
+        assert!(Instant::now() < deadline, "the call is never answered");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    world.broker.ask("DELETE", &format!("/v1/vnos/aria/calls/{id}"), Value::Null);
+    assert_eq!(running.join().expect("ran").cut, 1);
+    assert_eq!(world.records(1)[0]["end"], "administrative");
+    world.audited();
+}
+
+#[test]
+fn a_running_call_survives_kill_minus_nine_and_is_charged_once() {
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    let _alpha = CalledSwitch::start(world.carriers[0], Manner::Answers).expect("listens");
+    let mut calling =
+        CallingSwitch::bind(world.home, world.broker.sip, |_| (ANN.into(), ABROAD.into()))
+            .expect("bound");
+    let call = std::thread::spawn(move || {
+        calling.run(Pace {
+            rate: Some(1),
+            calls_max: 1,
+            duration: Duration::from_millis(1100),
+            talk: Duration::from_millis(4200),
+        })
+    });
+    std::thread::sleep(Duration::from_millis(2500));
+    let Telephony { broker, data, directory, home, carriers } = world;
+    let (key, sip) = (broker.key.clone(), broker.sip);
+    broker.kill();
+    let broker = Broker::start_at(&data, Some(&key), Some(sip));
+    let world = Telephony { broker, data, directory, home, carriers };
+    let outcome = call.join().expect("ran");
+    assert_eq!((outcome.completed, outcome.failed()), (1, 0), "{outcome:?}");
+    let record = &world.records(1)[0];
+    let used = record["groups"][0]["used"].as_u64().expect("seconds");
+    assert_eq!(used, 5, "4.2 seconds are five: {record}");
+    world.audited();
+}
