@@ -55,6 +55,9 @@ pub struct Trunk {
     /// Phones are asked for MD5 alone: old ones give up at a challenge that they do not know.
     #[n(11)]
     pub md5_only: bool,
+    /// Asked for a sign of life (OPTIONS) every half minute; without answers it is taken out.
+    #[n(12)]
+    pub is_probed: bool,
 }
 
 impl Trunk {

@@ -120,7 +120,7 @@ pub enum Nonce {
     Foreign,
 }
 
-/// Makes nonces that need no memory: the time, and a seal that only we can make.
+/// Makes nonces that need no memory: the time, a salt that makes each its own, and a seal that only we can make.
 #[derive(Clone, Debug)]
 pub struct Nonces {
     seal: Tokens,
@@ -132,18 +132,19 @@ impl Nonces {
         Nonces { seal, life_seconds }
     }
 
-    pub fn issue(&self, unix_seconds: u64) -> String {
-        let time = hex(unix_seconds);
-        let seal = hex(self.seal.keyed(&time));
-        [time, seal].iter().flatten().map(|octet| char::from(*octet)).collect()
+    /// `salt`: another one for every challenge, or clients would count their requests on one nonce.
+    pub fn issue(&self, unix_seconds: u64, salt: u64) -> String {
+        let said = [hex(unix_seconds), hex(salt)].concat();
+        let seal = hex(self.seal.keyed(&said));
+        said.iter().chain(&seal).map(|octet| char::from(*octet)).collect()
     }
 
     pub fn check(&self, nonce: &[u8], unix_seconds: u64) -> Nonce {
-        let Some((time, seal)) = nonce.split_at_checked(16) else { return Nonce::Foreign };
-        if seal != hex(self.seal.keyed(time)) {
+        let Some((said, seal)) = nonce.split_at_checked(32) else { return Nonce::Foreign };
+        if seal != hex(self.seal.keyed(said)) {
             return Nonce::Foreign;
         }
-        match from_hex(time) {
+        match from_hex(&said[..16]) {
             Some(issued) if issued + self.life_seconds >= unix_seconds => Nonce::Fresh,
             Some(_) => Nonce::Stale,
             None => Nonce::Foreign,

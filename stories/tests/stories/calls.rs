@@ -53,7 +53,7 @@ impl Telephony {
             broker.ask(
                 "PUT",
                 &format!("/v1/carriers/{carrier}/trunks/{carrier}-1"),
-                json!({"address": address.to_string(), "country_code": "49"}),
+                json!({"address": address.to_string(), "country_code": "49", "probed": false}),
             );
         }
         broker.ask(
@@ -64,7 +64,7 @@ impl Telephony {
         broker.ask(
             "PUT",
             "/v1/carriers/home/trunks/home-1",
-            json!({"address": home.to_string(), "country_code": "49", "carries_calls": false}),
+            json!({"address": home.to_string(), "country_code": "49", "carries_calls": false, "probed": false}),
         );
         broker.ask(
             "PUT",

@@ -45,6 +45,7 @@ pub fn set_trunk(
             session_seconds: 1800,
             carries_calls,
             md5_only: false,
+            is_probed: true,
         })),
     })?;
     Ok(())

@@ -40,6 +40,8 @@ pub struct TrunkBody {
     pub session_seconds: u32,
     /// Of the access: ask for MD5 alone, for old phones that give up at a challenge they do not know (RFC 8760).
     pub md5_only: bool,
+    /// Ask it for a sign of life (OPTIONS) every half minute, and take it out when none comes.
+    pub probed: bool,
     pub standing: Option<String>,
 }
 
@@ -58,6 +60,7 @@ impl Default for TrunkBody {
             calls_per_second_max: 0,
             session_seconds: 1800,
             md5_only: false,
+            probed: true,
             standing: None,
         }
     }
@@ -92,6 +95,7 @@ impl TrunkShown {
                 calls_per_second_max: trunk.calls_per_second_max,
                 session_seconds: trunk.session_seconds,
                 md5_only: trunk.md5_only,
+                probed: trunk.is_probed,
                 standing: Some(peer.standing.name().into()),
             },
         }
@@ -127,6 +131,7 @@ pub async fn put(
         session_seconds: wanted.session_seconds,
         carries_calls: wanted.carries_calls && !wanted.access,
         md5_only: wanted.md5_only,
+        is_probed: wanted.probed,
     };
     let order = Administer::SetPeer {
         carrier: caller.carrier(&carrier)?.id,

@@ -115,7 +115,7 @@ impl Engine {
         if let StartLine::Response { .. } = message.start {
             if let Event::Response(client, owner) = self.transactions.receive(now, flow, &message) {
                 self.response(now, flow, client, owner, &message);
-            } else if message.status() >= 200 && message.status() < 300 {
+            } else {
                 self.stray(now, flow, &message);
             }
             return;
@@ -159,7 +159,8 @@ impl Engine {
 
     /// A 2xx that no transaction waits for: somebody answered a call that is over.
     fn stray(&mut self, now: Millis, flow: Flow, message: &Message<'_>) {
-        let is_invite = message.cseq().is_some_and(|cseq| cseq.method == b"INVITE");
+        let is_invite = message.cseq().is_some_and(|cseq| cseq.method == b"INVITE")
+            && (200..300).contains(&message.status());
         let is_ours = message
             .from()
             .and_then(|from| from.tag())

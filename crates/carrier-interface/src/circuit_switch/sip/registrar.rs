@@ -106,7 +106,7 @@ impl Registrar {
     ) {
         let algorithms =
             if io.trunks.access_is_old() { &[Algorithm::Md5][..] } else { &Algorithm::ALL[..] };
-        let nonce = self.nonces.issue(io.now.0 / 1000);
+        let nonce = self.nonces.issue(io.now.0 / 1000, io.transactions.tokens.draw());
         let flow = io.transactions.flow_of(server);
         let tag = io.transactions.tokens.token();
         let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };

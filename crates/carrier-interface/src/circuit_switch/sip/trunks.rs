@@ -223,7 +223,8 @@ impl Trunks {
 
     /// Switches to be probed with OPTIONS now.
     pub fn to_probe(&mut self, now: Millis) -> Vec<(PeerId, Flow)> {
-        let due = self.switches.values_mut().filter(|one| one.probe_at <= now);
+        let probed = self.switches.values_mut().filter(|one| one.trunk.is_probed);
+        let due = probed.filter(|one| one.probe_at <= now);
         due.map(|one| {
             one.probe_at = now.plus(PROBE_EVERY);
             (one.peer, one.flow)
