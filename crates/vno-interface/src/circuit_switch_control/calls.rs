@@ -60,12 +60,11 @@ pub async fn list(
 ) -> Result<Json<Vec<CallBody>>, Problem> {
     let vno = caller.vno_id(&vno)?;
     let read = platform.read(move |state, _| {
-        let is_call =
-            |one: &&Box<Session>| one.id.vno() == vno && one.context.service == Service::Voice;
+        let is_call = |one: &Session| one.id.vno() == vno && one.context.service == Service::Voice;
         let mut calls: Vec<Session> = state
             .sessions
             .values()
-            .filter(is_call)
+            .filter(|one| is_call(one))
             .take(CALLS_SHOWN)
             .map(|one| one.as_ref().clone())
             .collect();

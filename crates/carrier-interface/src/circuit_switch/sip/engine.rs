@@ -433,7 +433,7 @@ impl Engine {
     }
 
     fn probe(&mut self, now: Millis) {
-        for (peer, flow) in self.trunks.to_probe(now) {
+        for (peer, flow) in self.trunks.due_for_probe(now) {
             let sent_by = self.local.sent_by(&flow).as_bytes();
             let uri = format!("sip:{}", flow.remote);
             let from = format!("<sip:{}>;tag=", self.local.domain);

@@ -222,7 +222,7 @@ impl Trunks {
     }
 
     /// Switches to be probed with OPTIONS now.
-    pub fn to_probe(&mut self, now: Millis) -> Vec<(PeerId, Flow)> {
+    pub fn due_for_probe(&mut self, now: Millis) -> Vec<(PeerId, Flow)> {
         let probed = self.switches.values_mut().filter(|one| one.trunk.is_probed);
         let due = probed.filter(|one| one.probe_at <= now);
         due.map(|one| {

@@ -198,12 +198,14 @@ impl Call {
                 let is_priced = true;
                 self.try_next(io, is_priced);
             }
-            CallTarget::Line { line, user, forwarding } => self.to_line(io, line, user, forwarding),
+            CallTarget::Line { line, user, forwarding } => {
+                self.ring_line(io, line, user, forwarding)
+            }
         }
         self.arm(io);
     }
 
-    fn to_line(
+    fn ring_line(
         &mut self,
         io: &mut Io<'_>,
         line: LineId,

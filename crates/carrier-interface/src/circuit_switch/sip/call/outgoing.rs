@@ -45,9 +45,9 @@ impl Call {
             Some(Target::Carrier(route)) => {
                 let charged = self.meters.iter().any(|meter| !meter.is_closed);
                 if is_priced || !charged {
-                    return self.to_carrier(io, route);
+                    return self.try_carrier(io, route);
                 }
-                let Some(meter) = self.meters.last() else { return self.to_carrier(io, route) };
+                let Some(meter) = self.meters.last() else { return self.try_carrier(io, route) };
                 self.state = State::Rerouting;
                 let candidate =
                     Candidate { trunk: route.trunk, carrier: route.carrier, quality: 0 };
@@ -77,7 +77,7 @@ impl Call {
                         self.meters[index].granted(granted);
                     }
                 }
-                self.to_carrier(io, route);
+                self.try_carrier(io, route);
             }
             Some(Err(declined)) => {
                 self.note(&format!("{}: {}", io.trunks.name(route.trunk), declined.name()));
@@ -88,7 +88,7 @@ impl Call {
         self.arm(io);
     }
 
-    fn to_carrier(&mut self, io: &mut Io<'_>, route: Route) {
+    fn try_carrier(&mut self, io: &mut Io<'_>, route: Route) {
         let waived = if route.is_waived { ", margin waived" } else { "" };
         let name = io.trunks.name(route.trunk).to_owned();
         let Some(trunk) = io.trunks.seize(route.trunk, io.now) else {

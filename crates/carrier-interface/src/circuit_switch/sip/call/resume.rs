@@ -7,7 +7,6 @@ use minicbor::{Decode, Encode};
 use sip_protocol::session_timer::SessionTimer;
 use sip_protocol::{ClientId, Dialog, Flow, Millis, ServerId, Transport};
 use tandem_domain::charging::Session;
-use tandem_domain::digits::Digits;
 use tandem_domain::identifier::PeerId;
 
 use super::{ALeg, BLeg, Call, Io, Meter, Side, State};
@@ -163,7 +162,7 @@ pub(in super::super) fn resume(io: &mut Io<'_>, id: u64, session: &Session) -> O
         targets: VecDeque::new(),
         callee: None,
         meters: vec![meter],
-        called: session.context.destination.unwrap_or(Digits::default()),
+        called: session.context.destination.unwrap_or_default(),
         number: None,
         withholds_number: false,
         seconds_max: note.seconds_max,
