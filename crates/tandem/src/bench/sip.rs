@@ -105,11 +105,11 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     );
     let before = process::resident();
     let held = std::thread::scope(|scope| {
-        let rate = Some((limit * 0.5) as u64);
-        let talk = Duration::from_secs(HELD_CALLS as u64 / rate.unwrap_or(1).max(1) + 4);
+        let half = ((limit * 0.5) as u64).max(1);
+        let talk = Duration::from_secs(HELD_CALLS as u64 / half + 4);
         let run = scope.spawn(move || {
             let duration = talk.saturating_sub(Duration::from_secs(2));
-            calling.run(Pace { rate, calls_max: HELD_CALLS, duration, talk })
+            calling.run(Pace { rate: Some(half), calls_max: HELD_CALLS, duration, talk })
         });
         std::thread::sleep(talk.saturating_sub(Duration::from_secs(1)));
         let bytes = process::resident().saturating_sub(before) / HELD_CALLS as u64;

@@ -11,6 +11,8 @@ mod registrar;
 mod replies;
 mod server;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod trunks;
 
 pub use call::Counts;

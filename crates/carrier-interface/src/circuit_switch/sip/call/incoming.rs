@@ -78,6 +78,7 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
         last_refusal: None,
         line: None,
         refresh_at: [Millis(u64::MAX); 2],
+        refreshing: [None; 2],
         wake_at: Millis(0),
         deadline: io.now.plus(RINGING_MAX),
         to_answer_in: None,

@@ -155,6 +155,8 @@ pub(super) struct Call {
     pub line: Option<LineId>,
     /// When each leg's session timer acts next.
     pub refresh_at: [Millis; 2],
+    /// The refresh of ours that is out on each leg.
+    pub refreshing: [Option<ClientId>; 2],
     /// The wheel's entry that counts; earlier ones are stale.
     pub wake_at: Millis,
     pub deadline: Millis,

@@ -248,10 +248,9 @@ impl Call {
             }
             return self.cut(io, Ended::Dead(relay.from.other()));
         }
-        if self.state == State::Answered {
-            // A refresh: the leg that was asked last is the one that is silent.
-            let side = if self.refresh_at[0] >= self.refresh_at[1] { Side::A } else { Side::B };
-            self.cut(io, Ended::Dead(side));
+        let silent = self.refreshing.iter().position(|out| *out == Some(client));
+        if let (State::Answered, Some(index)) = (self.state, silent) {
+            self.cut(io, Ended::Dead(if index == 0 { Side::A } else { Side::B }));
         }
     }
 
@@ -278,7 +277,7 @@ impl Call {
         // In a dialog the one who sends the request is the UAC of it.
         let value =
             SessionExpires { seconds: timer.seconds, refresher: Some(Refresher::Uac) }.to_value();
-        io.transactions.request(io.now, flow, sent_by, method, id, |via, out| {
+        let client = io.transactions.request(io.now, flow, sent_by, method, id, |via, out| {
             let mut request = dialog.begin(out, method, via, cseq);
             request.header(Name::Contact, &contact);
             request.header(Name::Supported, b"timer");
@@ -287,6 +286,7 @@ impl Call {
             }
             request.finish(&[]);
         });
+        self.refreshing[side as usize] = Some(client);
         self.refreshed(io.now, side);
     }
 }

@@ -175,6 +175,7 @@ pub(in super::super) fn resume(io: &mut Io<'_>, id: u64, session: &Session) -> O
         last_refusal: None,
         line: Some(session.line),
         refresh_at: [Millis(u64::MAX); 2],
+        refreshing: [None; 2],
         wake_at: Millis(0),
         deadline: Millis(u64::MAX),
         to_answer_in: None,
