@@ -47,6 +47,8 @@ pub enum Fault {
     TooLarge,
     TooManyHeaders,
     HeaderSyntax,
+    /// White space in the Request-URI.
+    RequestUri,
     ContentLength,
     /// A header that every message has.
     Missing(Name),
@@ -71,6 +73,7 @@ impl fmt::Display for Fault {
             Fault::TooLarge => f.write_str("longer than is accepted"),
             Fault::TooManyHeaders => f.write_str("more headers than are accepted"),
             Fault::HeaderSyntax => f.write_str("a header line without a name"),
+            Fault::RequestUri => f.write_str("white space in the Request-URI"),
             Fault::ContentLength => f.write_str("Content-Length does not fit"),
             Fault::Missing(name) => write!(f, "{} is missing", name.as_str()),
             Fault::Invalid(name) => write!(f, "{} cannot be read", name.as_str()),
@@ -119,6 +122,9 @@ impl<'a> Message<'a> {
             }
             let name = Name::parse(raw_name);
             message.headers.push(Header { name, raw_name, value: line[colon + 1..].trim_ascii() });
+        }
+        if message.uri().contains(&b' ') {
+            fault = fault.or(Some(Fault::RequestUri));
         }
         if !version_known {
             fault = Some(Fault::Version);
@@ -290,9 +296,12 @@ fn start_line(line: &[u8]) -> Option<(StartLine<'_>, bool)> {
         let status = fields::number(code).filter(|code| (100..700).contains(code))?;
         return Some((StartLine::Response { status: status as u16, reason }, true));
     }
-    let mut words = line.split(|octet| *octet == b' ').filter(|word| !word.is_empty());
-    let (method, uri, version) = (words.next()?, words.next()?, words.next()?);
-    let sound = words.next().is_none()
+    let first = line.iter().position(|octet| *octet == b' ')?;
+    let last = line.trim_ascii_end().iter().rposition(|octet| *octet == b' ')?;
+    let (method, version) = (&line[..first], line[last..].trim_ascii());
+    let uri = line.get(first..last)?.trim_ascii();
+    let sound = !method.is_empty()
+        && !uri.is_empty()
         && method.iter().all(|octet| is_token(*octet))
         && version.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"SIP/"));
     let known = version.eq_ignore_ascii_case(b"SIP/2.0");
