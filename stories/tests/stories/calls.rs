@@ -1,13 +1,15 @@
 //! Calls: decided before they ring, brokered between carriers, connected, cut when the money ends.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tandem_simulators::switch::{CalledSwitch, CallingSwitch, Manner, Pace};
 
 use crate::broker::{Broker, account};
+use crate::peers::{Capture, needs, on_path};
 use crate::sipp::{Run, Scenario, sipp};
 
 const ANN: &str = "+4915112345678";
@@ -27,6 +29,7 @@ struct Telephony {
     directory: tempfile::TempDir,
     home: SocketAddr,
     carriers: [SocketAddr; 3],
+    capture: Option<Capture>,
 }
 
 const CARRIERS: [(&str, &str); 3] = [("alpha", "0.0200"), ("beta", "0.9000"), ("gamma", "0.0300")];
@@ -90,7 +93,38 @@ impl Telephony {
             "/v1/vnos/aria/deposits",
             json!({"money": {"amount": "1000.00", "currency": "EUR"}}),
         );
-        Telephony { broker, data, directory, home, carriers }
+        let capture = needs(on_path("tshark"), "tshark").map(|tshark| {
+            let filter = format!("port {}", broker.sip.port());
+            Capture::start(&tshark, &filter, &directory.path().join("capture.pcap"))
+        });
+        Telephony { broker, data, directory, home, carriers, capture }
+    }
+
+    /// tshark finds nothing wrong with what we sent.
+    fn judged(&mut self) {
+        let Some(capture) = self.capture.take() else { return };
+        // What was sent last is written a moment later.
+        std::thread::sleep(Duration::from_millis(300));
+        capture.stop();
+        let port = self.broker.sip.port();
+        let output = Command::new("tshark")
+            .arg("-r")
+            .arg(self.directory.path().join("capture.pcap"))
+            .args(["-d", &format!("udp.port=={port},sip"), "-T", "fields"])
+            .args(["-e", "udp.srcport", "-e", "sip.CSeq.method", "-e", "_ws.malformed"])
+            .args(["-e", "_ws.expert.message"])
+            .output()
+            .expect("tshark reads");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ours: Vec<&str> =
+            text.lines().filter(|line| line.starts_with(&format!("{port}\t"))).collect();
+        assert!(!ours.is_empty(), "nothing of ours was captured:\n{text}");
+        for line in ours {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let method = fields.get(1).copied().unwrap_or_default();
+            let malformed = fields.get(2).copied().unwrap_or_default();
+            assert!(!method.is_empty() && malformed.is_empty(), "{line}");
+        }
     }
 
     /// A subscriber with a number, a SIP address of the same name, a password and money.
@@ -144,7 +178,8 @@ impl Telephony {
         }
     }
 
-    fn audited(self) {
+    fn audited(mut self) {
+        self.judged();
         let Telephony { broker, data, directory, .. } = self;
         // The books follow within a second.
         std::thread::sleep(Duration::from_millis(1500));
@@ -464,15 +499,106 @@ fn a_running_call_survives_kill_minus_nine_and_is_charged_once() {
         })
     });
     std::thread::sleep(Duration::from_millis(2500));
-    let Telephony { broker, data, directory, home, carriers } = world;
+    let Telephony { broker, data, directory, home, carriers, capture } = world;
     let (key, sip) = (broker.key.clone(), broker.sip);
     broker.kill();
     let broker = Broker::start_at(&data, Some(&key), Some(sip));
-    let world = Telephony { broker, data, directory, home, carriers };
+    let world = Telephony { broker, data, directory, home, carriers, capture };
     let outcome = call.join().expect("ran");
     assert_eq!((outcome.completed, outcome.failed()), (1, 0), "{outcome:?}");
     let record = &world.records(1)[0];
     let used = record["groups"][0]["used"].as_u64().expect("seconds");
     assert_eq!(used, 5, "4.2 seconds are five: {record}");
+    world.audited();
+}
+
+/// A phone of baresip's makers.
+struct Phone(Child);
+
+impl Phone {
+    fn start(script: &Path, directory: &Path, user: &str, server: SocketAddr, more: &str) -> Phone {
+        let home = directory.join(format!("phone-{user}"));
+        std::fs::create_dir(&home).expect("a directory");
+        // It binds the port above for TLS too.
+        let port = free_address().port() & !1;
+        let config = format!(
+            "sip_listen 127.0.0.1:{port}\nmodule_path /usr/lib/baresip/modules\nmodule stdio.so\nmodule g711.so\nmodule account.so\nmodule menu.so\n"
+        );
+        let (account, command) = match more.strip_prefix("call ") {
+            Some(number) => ("", format!("-e '/dial {number}' -t 6")),
+            None => (";answermode=auto", "-t 12".to_owned()),
+        };
+        let account = format!(
+            "<sip:{user}@sip.tandem.example;transport=udp>;auth_user={user};auth_pass=secret;outbound=\"sip:{server};transport=udp\";regint=60{account}\n"
+        );
+        for (name, text) in [("config", config), ("accounts", account), ("contacts", String::new())]
+        {
+            std::fs::write(home.join(name), text).expect("written");
+        }
+        // It wants a terminal.
+        let child = Command::new(script)
+            .arg("-qc")
+            .arg(format!("baresip -f {} {command}", home.display()))
+            .arg(home.join("log"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the phone starts");
+        Phone(child)
+    }
+}
+
+impl Drop for Phone {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn two_phones_that_are_not_ours_register_and_call_each_other() {
+    let (Some(script), Some(_)) =
+        (needs(on_path("script"), "script"), needs(on_path("baresip"), "baresip"))
+    else {
+        return;
+    };
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    world.subscriber(BOB, "bob", "10.00");
+    let _bob = Phone::start(&script, world.directory.path(), "bob", world.broker.sip, "");
+    std::thread::sleep(Duration::from_secs(2));
+    let call = format!("call {BOB}");
+    let mut ann = Phone::start(&script, world.directory.path(), "ann", world.broker.sip, &call);
+    ann.0.wait().expect("it hangs up");
+    let record = &world.records(1)[0];
+    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 4), "{record}");
+    world.audited();
+}
+
+#[test]
+fn busy_traffic_over_failing_carriers_balances_on_every_leg() {
+    let world = Telephony::build();
+    for number in 0..50 {
+        world.subscriber(&format!("+491600000{number:03}"), &format!("u{number}"), "2.00");
+    }
+    let _alpha =
+        CalledSwitch::start(world.carriers[0], Manner::RefusesSome(503, 30)).expect("listens");
+    let _gamma =
+        CalledSwitch::start(world.carriers[2], Manner::RefusesSome(486, 20)).expect("listens");
+    let mut calling = CallingSwitch::bind(world.home, world.broker.sip, |call| {
+        let called = ["+4989123456", "+4970555", "+4971555"][call as usize % 3];
+        (format!("+491600000{:03}", call % 50), called.into())
+    })
+    .expect("bound");
+    let outcome = calling.run(Pace {
+        rate: Some(120),
+        calls_max: 2000,
+        duration: Duration::from_secs(10),
+        talk: Duration::from_millis(1700),
+    });
+    assert!(outcome.completed > 150 && outcome.lost == 0, "{outcome:?}");
+    assert!(outcome.cut > 0 && outcome.refused.contains_key(&402), "{outcome:?}");
+    let calls = world.broker.ask("GET", "/v1/vnos/aria/calls", Value::Null);
+    assert_eq!(calls.as_array().map(Vec::len), Some(0), "no call is left behind");
     world.audited();
 }

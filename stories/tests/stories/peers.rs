@@ -57,6 +57,35 @@ fn assert_good(output: &Output) {
     assert_eq!(result["good"], true, "{text}");
 }
 
+/// A running tshark that writes down what passes on the loopback.
+pub struct Capture {
+    tshark: Running,
+    drain: std::thread::JoinHandle<usize>,
+}
+
+impl Capture {
+    pub fn start(tshark: &Path, filter: &str, file: &Path) -> Capture {
+        let mut child = Command::new(tshark)
+            .args(["-i", "lo", "-f", filter, "-w"])
+            .arg(file)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tshark starts");
+        // It says so when it captures.
+        let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let capturing =
+            said.find(|line| line.as_ref().is_ok_and(|line| line.contains("Capturing on")));
+        assert!(capturing.is_some(), "tshark captures");
+        Capture { tshark: Running(child), drain: std::thread::spawn(move || said.count()) }
+    }
+
+    pub fn stop(mut self) {
+        let _ = Command::new("kill").arg(self.tshark.0.id().to_string()).status();
+        self.tshark.0.wait().expect("tshark ends");
+        let _ = self.drain.join();
+    }
+}
+
 /// A child that does not outlive its story.
 struct Running(Child);
 
@@ -78,17 +107,7 @@ fn a_gateway_that_is_not_ours_runs_a_session_and_tshark_finds_nothing_wrong_with
     let alice = broker.subscriber("aria", "+491511", "10.00");
     let port = broker.diameter.port();
     let capture = directory.path().join("capture.pcap");
-    let mut listening = Command::new(&tshark)
-        .args(["-i", "lo", "-f", &format!("tcp port {port}"), "-w"])
-        .arg(&capture)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("tshark starts");
-    // It says so when it captures.
-    let mut said = BufReader::new(listening.stderr.take().expect("piped")).lines();
-    let capturing = said.find(|line| line.as_ref().is_ok_and(|line| line.contains("Capturing on")));
-    assert!(capturing.is_some(), "tshark captures");
-    let drain = std::thread::spawn(move || said.count());
+    let listening = Capture::start(&tshark, &format!("tcp port {port}"), &capture);
     let output = session(
         &python,
         port,
@@ -99,9 +118,7 @@ fn a_gateway_that_is_not_ours_runs_a_session_and_tshark_finds_nothing_wrong_with
     // 6 MiB at 0.10 with 19 % on top.
     assert_eq!(broker.balance("aria", &alice), "9.286");
     let messages = wait_for_messages(&tshark, &capture, port);
-    let _ = Command::new("kill").arg(listening.id().to_string()).status();
-    listening.wait().expect("tshark ends");
-    let _ = drain.join();
+    listening.stop();
     // CER, CCR-I, CCR-U, CCR-U, CCR-T with their answers.
     assert!(messages.len() >= 10, "{messages:?}");
     for message in &messages {
