@@ -213,6 +213,8 @@ pub struct CallingSwitch {
     parties: Box<dyn Fn(u64) -> (String, String) + Send>,
 }
 
+static SWITCHES: AtomicU64 = AtomicU64::new(0);
+
 const RESEND: Duration = Duration::from_millis(500);
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -224,7 +226,9 @@ impl CallingSwitch {
     ) -> io::Result<CallingSwitch> {
         let socket = socket(address)?;
         let address = socket.local_addr()?;
-        Ok(CallingSwitch { socket, address, server, next: 0, parties: Box::new(parties) })
+        // Calls of one that takes the place of another are no repeats of its calls.
+        let next = SWITCHES.fetch_add(1, Ordering::Relaxed) << 32;
+        Ok(CallingSwitch { socket, address, server, next, parties: Box::new(parties) })
     }
 
     pub fn address(&self) -> SocketAddr {

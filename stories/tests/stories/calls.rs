@@ -1,5 +1,6 @@
 //! Calls: decided before they ring, brokered between carriers, connected, cut when the money ends.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -509,6 +510,63 @@ fn a_running_call_survives_kill_minus_nine_and_is_charged_once() {
     let record = &world.records(1)[0];
     let used = record["groups"][0]["used"].as_u64().expect("seconds");
     assert_eq!(used, 5, "4.2 seconds are five: {record}");
+    world.audited();
+}
+
+/// A VNO's application that answers every question the same way, after a while.
+fn application(answer: &'static str, after: Duration) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut question = [0u8; 4096];
+            let read = stream.read(&mut question).unwrap_or(0);
+            let text = String::from_utf8_lossy(&question[..read]);
+            assert!(text.to_lowercase().contains("webhook-signature: v1,"), "{text}");
+            std::thread::sleep(after);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}",
+                answer.len()
+            );
+        }
+    });
+    format!("http://{address}/calls")
+}
+
+#[test]
+fn the_vnos_application_is_asked_before_a_call_is_connected_and_silence_is_its_default() {
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    let alpha = CalledSwitch::start(world.carriers[0], Manner::Answers).expect("listens");
+    let call = |expected: &[(u16, u64)], completed: u64| {
+        let mut calling =
+            CallingSwitch::bind(world.home, world.broker.sip, |_| (ANN.into(), ABROAD.into()))
+                .expect("bound");
+        let outcome = calling.run(Pace {
+            rate: Some(1),
+            calls_max: 1,
+            duration: Duration::from_millis(1500),
+            talk: Duration::from_millis(100),
+        });
+        assert_eq!(outcome.completed, completed, "{:?}", outcome.refused);
+        for (status, count) in expected {
+            assert_eq!(outcome.refused.get(status), Some(count), "{:?}", outcome.refused);
+        }
+    };
+    let rule = |url: String, allows: bool| {
+        let webhook =
+            json!({"url": url, "secret": "s", "timeout_millis": 300, "allows_by_default": allows});
+        world.broker.ask("PUT", "/v1/vnos/aria/call-rules", json!({"webhook": webhook}));
+    };
+    rule(application(r#"{"decision":"refuse"}"#, Duration::ZERO), true);
+    call(&[(403, 1)], 0);
+    assert_eq!(alpha.answered(), 0);
+    rule(application(r#"{"decision":"refuse"}"#, Duration::from_secs(3)), true);
+    call(&[], 1);
+    rule(application("nonsense", Duration::ZERO), false);
+    call(&[(403, 1)], 0);
     world.audited();
 }
 

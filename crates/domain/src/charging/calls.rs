@@ -13,7 +13,7 @@ use super::request::{
 use super::session::Context;
 use super::sessions::{admit, charging, decide_session, identify};
 use super::settle::derived;
-use crate::calls::{Forwarding, LineCalls, VnoCalls};
+use crate::calls::{Forwarding, LineCalls, VnoCalls, Webhook};
 use crate::decide::Decision;
 use crate::digits::Digits;
 use crate::identifier::{CarrierId, Identity, IdentityKind, LineId, PeerId};
@@ -63,6 +63,8 @@ pub struct CallPlan {
     pub withholds_number: bool,
     /// The paying line's number, to be asserted.
     pub number: Option<Digits>,
+    /// The VNO wants to be asked before the call is connected.
+    pub webhook: Option<Webhook>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +166,7 @@ fn inbound(
         seconds_max: 0,
         withholds_number: false,
         number: None,
+        webhook: None,
     };
     opened(decide_session(state, &open, now), plan, true)
 }
@@ -219,6 +222,7 @@ fn outbound(
         seconds_max: settings.map_or(0, |calls| calls.seconds_max),
         withholds_number: settings.is_some_and(|calls| calls.withholds_number),
         number,
+        webhook: charging.vno.calls.as_deref().and_then(|calls| calls.webhook.clone()),
     };
     opened(decide_session(state, &open, now), plan, false)
 }
@@ -241,6 +245,7 @@ fn emergency_plan(state: &State, request: &CallRequest, line: LineId, called: Di
         seconds_max: 0,
         withholds_number: false,
         number,
+        webhook: None,
     }
 }
 

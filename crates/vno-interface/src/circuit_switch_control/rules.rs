@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use tandem_domain::access::Role;
-use tandem_domain::calls::{RoutingPolicy, VnoCalls};
+use tandem_domain::calls::{RoutingPolicy, VnoCalls, Webhook};
 use tandem_domain::command::{Administer, VnoChange};
 use tandem_domain::identifier::CarrierId;
 use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
@@ -23,8 +23,33 @@ pub struct CallRulesBody {
     pub short_codes: Vec<ShortCodeBody>,
     /// Numbers that are connected at once, without control or charge.
     pub emergency: Vec<String>,
+    /// Asked before a call is connected; left out, nobody is asked.
+    pub webhook: Option<WebhookBody>,
     /// Broker only, and shown to the broker only.
     pub routing: Option<RoutingBody>,
+}
+
+/// The VNO's application. It gets `{"type", "call", "caller", "called"}`, signed as Standard Webhooks say, and answers
+/// `{"decision": "allow"}` (with `caller` to show, `seconds_max`), `{"decision": "refuse", "cause": 21}` or
+/// `{"decision": "redirect", "number": "+49..."}`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookBody {
+    /// https; http only when the broker sets it.
+    pub url: String,
+    /// Signs every question. Never shown again.
+    #[serde(default, skip_serializing)]
+    pub secret: String,
+    /// At most 5000.
+    #[serde(default = "timeout_default")]
+    pub timeout_millis: u32,
+    /// What happens when no usable answer comes in time.
+    #[serde(default)]
+    pub allows_by_default: bool,
+}
+
+fn timeout_default() -> u32 {
+    800
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -94,6 +119,12 @@ impl CallRulesBody {
                 })
                 .collect(),
             emergency: calls.emergency.iter().map(ToString::to_string).collect(),
+            webhook: calls.webhook.as_ref().map(|webhook| WebhookBody {
+                url: webhook.url.to_string(),
+                secret: String::new(),
+                timeout_millis: webhook.timeout_millis,
+                allows_by_default: webhook.allows_by_default,
+            }),
             // Who carries a call is not the VNO's to see.
             routing: (caller.role() == Role::Broker).then_some(routing),
         }
@@ -112,6 +143,7 @@ impl CallRulesBody {
                 .iter()
                 .map(|text| parse("emergency", text))
                 .collect::<Result<_, _>>()?,
+            webhook: self.webhook.as_ref().map(|body| webhook(body, caller)).transpose()?,
             ..known.clone()
         };
         if let Some(routing) = &self.routing {
@@ -125,6 +157,23 @@ impl CallRulesBody {
         }
         Ok(calls)
     }
+}
+
+fn webhook(body: &WebhookBody, caller: &Caller) -> Result<Webhook, Problem> {
+    let secure = body.url.starts_with("https://");
+    let plain = body.url.starts_with("http://") && caller.role() == Role::Broker;
+    if !(secure || plain) || body.url.len() > 1000 {
+        return Err(Problem::invalid("webhook: expected an https URL"));
+    }
+    if body.timeout_millis == 0 || body.timeout_millis > 5_000 {
+        return Err(Problem::invalid("webhook: timeout_millis is 1 to 5000"));
+    }
+    Ok(Webhook {
+        url: body.url.as_str().into(),
+        secret: body.secret.as_str().into(),
+        timeout_millis: body.timeout_millis,
+        allows_by_default: body.allows_by_default,
+    })
 }
 
 impl RoutingBody {

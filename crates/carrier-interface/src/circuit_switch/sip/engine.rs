@@ -12,6 +12,7 @@ use sip_protocol::{
     Transactions,
 };
 use smallvec::SmallVec;
+use tandem_domain::calls::Webhook;
 use tandem_domain::catalogue::Registry;
 use tandem_domain::command::Command;
 use tandem_domain::identifier::{Identity, IdentityKind, PeerId};
@@ -54,6 +55,8 @@ pub(super) struct Engine {
     /// Questions to the platform, to be taken by the shell: whose, which meter, what for.
     pub asks: Vec<(u64, usize, Asked, Command)>,
     pub lookups: Vec<Lookup>,
+    /// Questions to VNOs, to be asked by the shell.
+    pub consents: Vec<(u64, Webhook, String)>,
     looked: Slab<Looked>,
     pub counts: Counts,
     registry: Option<Arc<Registry>>,
@@ -72,6 +75,7 @@ macro_rules! io {
             registrar: &$engine.registrar,
             local: &$engine.local,
             asks: &mut $engine.asks,
+            consents: &mut $engine.consents,
             counts: &mut $engine.counts,
         }
     };
@@ -91,6 +95,7 @@ impl Engine {
             registrar,
             asks: Vec::new(),
             lookups: Vec::new(),
+            consents: Vec::new(),
             looked: Slab::default(),
             counts: Counts::default(),
             registry: None,

@@ -14,6 +14,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod trunks;
+mod webhooks;
 
 pub use call::Counts;
 pub use server::{SipOptions, SipServer, serve};

@@ -6,7 +6,7 @@ use tandem_domain::command::Response;
 use tandem_domain::directive::Order;
 use tandem_platform::Unavailable;
 
-use super::call::{Asked, Ended, State, resume};
+use super::call::{Asked, Consent, Ended, State, resume};
 use super::engine::{Engine, io};
 use super::refusals;
 
@@ -41,6 +41,14 @@ impl Engine {
             }
             (Asked::Report, _) => call.reported(io, meter, None),
             (Asked::Close, _) => call.closed(meter),
+        }
+        self.tidy(id);
+    }
+
+    /// A VNO's word on a call.
+    pub fn consented(&mut self, now: Millis, id: u64, consent: Consent) {
+        if let Some(call) = self.calls.get_mut(id) {
+            call.consented(io!(self, now), consent);
         }
         self.tidy(id);
     }

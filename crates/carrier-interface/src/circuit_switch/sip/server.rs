@@ -17,9 +17,10 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
-use super::call::{Asked, Counts, Local};
+use super::call::{Asked, Consent, Counts, Local};
 use super::engine::{Engine, Lookup, Secrets};
 use super::streams::Streams;
+use super::webhooks::Webhooks;
 
 /// How the SIP side is run.
 #[derive(Clone)]
@@ -53,6 +54,7 @@ pub(super) enum Inbox {
     Replies(Vec<(u64, Result<Response, Unavailable>)>),
     Directive(Box<Directive>),
     Secrets(Lookup, Option<Secrets>),
+    Consent(u64, Consent),
 }
 
 const INBOX: usize = 65_536;
@@ -136,6 +138,7 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
         platform,
         udp,
         streams,
+        webhooks: Webhooks::new(),
         sink,
         answers,
         pending: Slab::default(),
@@ -169,6 +172,7 @@ struct Task {
     platform: Platform,
     udp: UdpSocket,
     streams: Arc<Streams>,
+    webhooks: Arc<Webhooks>,
     sink: Arc<Answers>,
     answers: mpsc::UnboundedSender<Inbox>,
     /// Questions under way: whose they are.
@@ -266,6 +270,7 @@ impl Task {
                 self.commands.push((0, Command::DirectiveDone(directive.id, outcome)));
             }
             Inbox::Secrets(lookup, secrets) => self.engine.looked_up(now, lookup, secrets),
+            Inbox::Consent(call, consent) => self.engine.consented(now, call, consent),
         }
     }
 
@@ -291,6 +296,14 @@ impl Task {
         }
         for lookup in self.engine.lookups.drain(..) {
             tokio::spawn(look_up(self.platform.clone(), self.answers.clone(), lookup));
+        }
+        for (call, webhook, body) in self.engine.consents.drain(..) {
+            let (webhooks, answers) = (self.webhooks.clone(), self.answers.clone());
+            tokio::spawn(async move {
+                let consent = webhooks.ask(&webhook, call, body).await;
+                // A server that has stopped needs no answer.
+                let _ = answers.send(Inbox::Consent(call, consent));
+            });
         }
         let (udp, streams, backlog) = (&self.udp, &self.streams, &mut self.backlog);
         self.engine.transactions.take_out(|flow, bytes| {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sip_protocol::{Flow, Message, Millis, Name, Transport};
 use tandem_domain::access::Role;
 use tandem_domain::apply::apply;
-use tandem_domain::calls::{Forwarding, LineCalls, Trunk, TrunkTransport};
+use tandem_domain::calls::{Forwarding, LineCalls, Trunk, TrunkTransport, VnoCalls, Webhook};
 use tandem_domain::catalogue::PriceListOwner;
 use tandem_domain::command::{
     Administer, Administration, Command, NewLine, NewPriceList, NewSubscriber, NewVno, Receipt,
@@ -27,7 +27,7 @@ use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
 use tandem_platform::Unavailable;
 
-use super::call::Local;
+use super::call::{Consent, Local};
 use super::engine::Engine;
 
 const ANN: &str = "+4915112345678";
@@ -439,6 +439,70 @@ fn a_forwarded_call_is_paid_by_who_forwards_it() {
     house.hear(CALLING, &within(&ok, "BYE", 2));
     // Ann pays for calling Bob, Bob for the call to the number.
     assert_eq!((house.balance(1), house.balance(2)), ("99.90".into(), "99.90".into()));
+}
+
+impl House {
+    /// A VNO that is asked about every call.
+    fn asking(money: &str) -> House {
+        let mut house = House::new(money);
+        let webhook = Webhook {
+            url: "https://aria.example/calls".into(),
+            secret: "s".into(),
+            timeout_millis: 500,
+            allows_by_default: false,
+        };
+        let calls = VnoCalls { webhook: Some(webhook), ..VnoCalls::default() };
+        let change = VnoChange { calls: Some(Box::new(calls)), ..VnoChange::default() };
+        house.administer(Administer::ChangeVno(VNO, Box::new(change)));
+        house.invite("+4930901820", "");
+        assert!(!house.has(CALLED, "INVITE"), "nothing rings before the VNO has spoken");
+        house
+    }
+
+    fn consent(&mut self, consent: Consent) {
+        let (id, _, question) = self.engine.consents.pop().expect("the VNO is asked");
+        assert!(question.contains(ANN), "{question}");
+        self.engine.consented(self.now, id, consent);
+        self.settle();
+    }
+}
+
+#[test]
+fn the_vno_may_allow_a_call_show_another_number_and_limit_it() {
+    let mut house = House::asking("100.00");
+    let caller = "493000".parse().ok();
+    house.consent(Consent::Allow { caller, seconds_max: Some(20) });
+    let invite = house.expect(CALLED, "INVITE sip:+4930901820@");
+    assert!(invite.contains("From: <sip:+493000@"));
+    house.hear(CALLED, &answer(&invite, "200 OK", "", "v=0"));
+    let ok = house.expect(CALLING, "SIP/2.0 200");
+    house.hear(CALLING, &within(&ok, "ACK", 1));
+    house.wait(20_100);
+    assert!(house.expect(CALLED, "BYE").contains("maximum duration"));
+    assert_eq!(house.balance(1), "99.80");
+}
+
+#[test]
+fn the_vno_may_refuse_a_call_with_a_cause_and_nothing_stays_reserved() {
+    let mut house = House::asking("100.00");
+    house.consent(Consent::Refuse { cause: Some(17) });
+    assert!(house.expect(CALLING, "SIP/2.0 403").contains("cause=17"));
+    assert_eq!(house.balance(1), "100.00");
+    assert!(house.state.sessions.is_empty());
+}
+
+#[test]
+fn the_vno_may_send_a_call_elsewhere_and_that_is_what_is_paid_for() {
+    let mut house = House::asking("100.00");
+    house.consent(Consent::Redirect("44207".parse().expect("digits")));
+    let invite = house.expect(CALLED, "INVITE sip:+44207@");
+    house.hear(CALLED, &answer(&invite, "200 OK", "", "v=0"));
+    let ok = house.expect(CALLING, "SIP/2.0 200");
+    house.hear(CALLING, &within(&ok, "ACK", 1));
+    house.wait(3_000);
+    house.hear(CALLING, &within(&ok, "BYE", 2));
+    assert_eq!(house.balance(1), "99.97");
+    assert!(house.trail.contains("redirected by the VNO to 44207"), "{}", house.trail);
 }
 
 #[test]

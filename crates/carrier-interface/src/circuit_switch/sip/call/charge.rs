@@ -208,6 +208,9 @@ impl Call {
     pub(super) fn close(&mut self, io: &mut Io<'_>, cause: EndCause) {
         self.state = State::Over;
         let seconds = self.answered.map_or(0, |answered| io.now.since(answered).div_ceil(1000));
+        // A cut comes with the tick after its moment: that is not the subscriber's time.
+        let seconds =
+            if self.seconds_max > 0 { seconds.min(u64::from(self.seconds_max)) } else { seconds };
         let trail: Option<Box<str>> = (!self.trail.is_empty()).then(|| self.trail.as_str().into());
         for index in 0..self.meters.len() {
             let meter = &mut self.meters[index];

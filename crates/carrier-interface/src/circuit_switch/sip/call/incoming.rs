@@ -82,6 +82,10 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
         wake_at: Millis(0),
         deadline: io.now.plus(RINGING_MAX),
         to_answer_in: None,
+        identities: arrival.identities.clone(),
+        waiting: None,
+        was_asked: false,
+        redirects: 0,
     };
     io.counts.placed += 1;
     io.transactions.own(arrival.invite, id);
@@ -136,8 +140,9 @@ impl Call {
     pub(super) fn ask_to_place(&mut self, io: &mut Io<'_>, party: CallParty, asked: Asked) {
         let mut key = b"sip;".to_vec();
         key.extend_from_slice(&self.a.dialog.local_tag);
-        if self.forwards > 0 {
-            key.extend_from_slice(format!(";{}", self.forwards).as_bytes());
+        let earlier = self.forwards + self.redirects;
+        if earlier > 0 {
+            key.extend_from_slice(format!(";{earlier}").as_bytes());
         }
         let request = CallRequest {
             key: key.into_boxed_slice(),
@@ -191,8 +196,16 @@ impl Call {
             let others = if self.seconds_max == 0 { u32::MAX } else { self.seconds_max };
             self.seconds_max = plan.seconds_max.min(others);
         }
+        if self.asks_vno(io, &plan) {
+            return self.arm(io);
+        }
         self.deadline = io.now.plus(super::POST_DIAL_MAX);
-        match plan.target {
+        self.go_to(io, plan.target);
+        self.arm(io);
+    }
+
+    pub(super) fn go_to(&mut self, io: &mut Io<'_>, target: CallTarget) {
+        match target {
             CallTarget::Carriers(routes) => {
                 self.callee = None;
                 self.targets = routes.into_iter().map(Target::Carrier).collect();
@@ -200,10 +213,9 @@ impl Call {
                 self.try_next(io, is_priced);
             }
             CallTarget::Line { line, user, forwarding } => {
-                self.ring_line(io, line, user, forwarding)
+                self.ring_line(io, line, user, forwarding);
             }
         }
-        self.arm(io);
     }
 
     fn ring_line(

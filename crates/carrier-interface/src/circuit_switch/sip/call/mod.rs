@@ -4,6 +4,7 @@
 //! and charged once, however it ends.
 
 mod charge;
+mod consent;
 mod end;
 mod incoming;
 mod outgoing;
@@ -18,14 +19,16 @@ use sip_protocol::wheel::Wheel;
 use sip_protocol::{
     ClientId, Dialog, Flow, Message, MessageWriter, Millis, Name, ServerId, Tokens, Transactions,
 };
-use tandem_domain::calls::Forwarding;
-use tandem_domain::charging::EndCause;
+use smallvec::SmallVec;
+use tandem_domain::calls::{Forwarding, Webhook};
+use tandem_domain::charging::{CallPlan, EndCause};
 use tandem_domain::command::Command;
 use tandem_domain::digits::Digits;
-use tandem_domain::identifier::{LineId, PeerId};
+use tandem_domain::identifier::{Identity, LineId, PeerId};
 use tandem_domain::routing::Route;
 
 pub(super) use charge::Meter;
+pub(super) use consent::Consent;
 pub(super) use end::Ended;
 pub(super) use incoming::{Arrival, place};
 pub(super) use relay::Relay;
@@ -65,6 +68,8 @@ impl Side {
 pub(super) enum State {
     /// The platform decides.
     Authorising,
+    /// The VNO is asked.
+    Consent,
     /// An INVITE of ours is out.
     Ringing,
     /// The platform prices the next carrier, or a forwarded leg.
@@ -162,6 +167,12 @@ pub(super) struct Call {
     pub deadline: Millis,
     /// When a ringing phone's calls go elsewhere.
     pub to_answer_in: Option<Millis>,
+    /// Who calls, should the call have to be placed anew.
+    pub identities: SmallVec<[Identity; 2]>,
+    /// What was decided, while the VNO is asked.
+    pub waiting: Option<Box<CallPlan>>,
+    pub was_asked: bool,
+    pub redirects: u8,
 }
 
 /// What calls work with.
@@ -174,6 +185,8 @@ pub(super) struct Io<'a> {
     pub local: &'a Local,
     /// Questions to the platform: whose, which meter, what.
     pub asks: &'a mut Vec<(u64, usize, Asked, Command)>,
+    /// Questions to VNOs: whose call, whom to ask, what.
+    pub consents: &'a mut Vec<(u64, Webhook, String)>,
     pub counts: &'a mut Counts,
 }
 
@@ -320,7 +333,7 @@ impl Call {
         }
         self.wake_at = Millis(0);
         match self.state {
-            State::Authorising | State::Rerouting => {
+            State::Authorising | State::Rerouting | State::Consent => {
                 // The platform did not decide in time: nobody waits any longer.
                 self.refuse_a(io, refusals::OVERLOADED);
                 self.close(io, EndCause::Fault);

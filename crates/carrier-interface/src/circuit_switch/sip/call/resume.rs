@@ -179,6 +179,10 @@ pub(in super::super) fn resume(io: &mut Io<'_>, id: u64, session: &Session) -> O
         wake_at: Millis(0),
         deadline: Millis(u64::MAX),
         to_answer_in: None,
+        identities: smallvec::SmallVec::new(),
+        waiting: None,
+        was_asked: true,
+        redirects: 0,
     };
     if let Some(trunk) = note.b.trunk {
         io.trunks.seize(trunk, io.now);
