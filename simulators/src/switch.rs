@@ -177,6 +177,19 @@ impl Outcome {
         self.lost + self.refused.values().sum::<u64>()
     }
 
+    /// Takes over what another run brought.
+    pub fn add(&mut self, other: Outcome) {
+        self.placed += other.placed;
+        self.completed += other.completed;
+        self.lost += other.lost;
+        self.cut += other.cut;
+        self.elapsed += other.elapsed;
+        self.busy += other.busy;
+        for (status, count) in other.refused {
+            *self.refused.entry(status).or_default() += count;
+        }
+    }
+
     /// In thousandths.
     pub fn delay_quantile(&mut self, thousandths: usize) -> Duration {
         self.post_dial_delays.sort_unstable();

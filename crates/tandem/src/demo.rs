@@ -13,9 +13,11 @@ use tandem_domain::identifier::VnoId;
 use tandem_domain::money::{Amount, Currency, Money};
 use tandem_platform::{Options, Platform};
 use tandem_simulators::gateway::Gateway;
+use tandem_simulators::switch::Outcome;
 use tandem_simulators::traffic::{self, Counts, Habit, Plan};
 
 use crate::screen;
+use crate::telephony::Telephony;
 use crate::world::{CARRIERS, SERVER_REALM, VNOS, World, number_of};
 
 #[derive(clap::Args)]
@@ -42,6 +44,8 @@ pub struct DemoArguments {
     http: SocketAddr,
     #[arg(long, default_value = "127.0.0.1:0")]
     diameter: SocketAddr,
+    #[arg(long, default_value = "127.0.0.1:0")]
+    sip: SocketAddr,
 }
 
 /// Numbers that demo users call begin so.
@@ -110,10 +114,14 @@ async fn show(
     let diameter = diameter::serve(platform.clone(), DiameterOptions::new(arguments.diameter))
         .await
         .context("Diameter")?;
+    let callers = (first_number(0), u64::from(arguments.subscribers));
+    let telephony =
+        Telephony::start(platform, arguments.sip, (!arguments.idle).then_some(callers)).await?;
     let router = tandem_vno_interface::router(platform.clone());
     let http = tandem_http_api::serve(arguments.http, router).await.context("HTTP")?;
     println!("http      http://{}   (API reader: /docs, key: {key})", http.address);
     println!("diameter  {}   (peers: see docs/demo-world.md)", diameter.address);
+    println!("sip       {}   (trunks: GET /v1/carriers/nordtel/trunks)", telephony.server.address);
     let stop = Arc::new(AtomicBool::new(false));
     let counts = Arc::new(Counts::default());
     let switches = if arguments.idle {
@@ -126,9 +134,10 @@ async fn show(
     for switch in switches {
         let _ = switch.await;
     }
+    let calls = telephony.stop().await;
     diameter.stop().await;
     http.stop().await;
-    summary(platform, &counts).await
+    summary(platform, &counts, &calls).await
 }
 
 async fn start_traffic(
@@ -223,7 +232,7 @@ async fn watch(
     }
 }
 
-async fn summary(platform: &Platform, counts: &Counts) -> anyhow::Result<()> {
+async fn summary(platform: &Platform, counts: &Counts, calls: &Outcome) -> anyhow::Result<()> {
     let earnings = platform.read(|state, _| screen::earnings(state)).await?;
     println!();
     print!("{}", screen::table(&earnings));
@@ -234,6 +243,14 @@ async fn summary(platform: &Platform, counts: &Counts) -> anyhow::Result<()> {
         of(&counts.requests),
         of(&counts.refused),
         of(&counts.failed)
+    );
+    println!(
+        "  {} calls over SIP, {} ended by the caller, {} cut when the money ended, {} refused, {} lost",
+        calls.placed,
+        calls.completed,
+        calls.cut,
+        calls.refused.values().sum::<u64>(),
+        calls.lost
     );
     println!();
     Ok(())

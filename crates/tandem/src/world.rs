@@ -1,9 +1,11 @@
 //! The demo's small world, and the larger ones that benchmarks need: made by the same commands the APIs give.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use anyhow::bail;
 use tandem_domain::access::Role;
+use tandem_domain::calls::{Trunk, TrunkTransport};
 use tandem_domain::catalogue::{PriceListOwner, Proration, Rollover, Scope};
 use tandem_domain::command::{
     Administer, Administration, Command, NewAllowance, NewLine, NewOffer, NewPriceList,
@@ -188,6 +190,40 @@ impl<'a> World<'a> {
             vno: id,
             money,
             note: Some("opening deposit".into()),
+        })?;
+        Ok(())
+    }
+
+    /// A SIP trunk of a carrier.
+    pub fn set_trunk(
+        &self,
+        carrier: u16,
+        name: &str,
+        address: SocketAddr,
+        carries_calls: bool,
+    ) -> anyhow::Result<()> {
+        self.administer(Administer::SetPeer {
+            carrier: CarrierId::new(carrier),
+            host: name.into(),
+            realms: Vec::new(),
+            standing: Standing::Active,
+            is_agent: false,
+            requires_tls: false,
+            trunk: Some(Box::new(Trunk {
+                address: address.to_string().into(),
+                transport: TrunkTransport::Udp,
+                is_access: false,
+                is_trusted: true,
+                country_code: "49".into(),
+                international_prefix: "00".into(),
+                national_prefix: "0".into(),
+                calls_max: 0,
+                calls_per_second_max: 0,
+                session_seconds: 1800,
+                carries_calls,
+                md5_only: false,
+                is_probed: true,
+            })),
         })?;
         Ok(())
     }

@@ -5,51 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tandem_carrier_interface::circuit_switch::sip::{self, SipOptions};
-use tandem_domain::calls::{Trunk, TrunkTransport};
 use tandem_domain::command::Administer;
-use tandem_domain::identifier::{CarrierId, VnoId};
+use tandem_domain::identifier::VnoId;
 use tandem_domain::money::{Amount, Currency, Money};
-use tandem_domain::party::Standing;
 use tandem_simulators::switch::{CalledSwitch, CallingSwitch, Manner, Outcome, Pace};
 
 use super::{Bed, Figures, millis, process};
 use crate::world::{World, number_of};
 
 const HELD_CALLS: usize = 20_000;
-
-/// A trunk of one of the world's carriers.
-pub fn set_trunk(
-    world: &World<'_>,
-    carrier: u16,
-    name: &str,
-    address: SocketAddr,
-    carries_calls: bool,
-) -> anyhow::Result<()> {
-    world.administer(Administer::SetPeer {
-        carrier: CarrierId::new(carrier),
-        host: name.into(),
-        realms: Vec::new(),
-        standing: Standing::Active,
-        is_agent: false,
-        requires_tls: false,
-        trunk: Some(Box::new(Trunk {
-            address: address.to_string().into(),
-            transport: TrunkTransport::Udp,
-            is_access: false,
-            is_trusted: true,
-            country_code: "49".into(),
-            international_prefix: "00".into(),
-            national_prefix: "0".into(),
-            calls_max: 0,
-            calls_per_second_max: 0,
-            session_seconds: 1800,
-            carries_calls,
-            md5_only: false,
-            is_probed: true,
-        })),
-    })?;
-    Ok(())
-}
 
 pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let bed = Bed::new("sip", false)?;
@@ -63,12 +27,12 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let called = CalledSwitch::start(any, Manner::Answers)?;
     let runtime = crate::runtime()?;
-    set_trunk(&world, 0, "called", called.address, true)?;
+    world.set_trunk(0, "called", called.address, true)?;
     let server = runtime.block_on(sip::serve(bed.platform.clone(), SipOptions::new(any)))?;
     let mut calling = CallingSwitch::bind(any, server.address, move |call| {
         (format!("+{}", number_of(call % subscribers)), "+4930901820".into())
     })?;
-    set_trunk(&world, 1, "calling", calling.address(), false)?;
+    world.set_trunk(1, "calling", calling.address(), false)?;
     std::thread::sleep(Duration::from_millis(100));
 
     let mut measure = |rate, calls_max, duration, talk| {
