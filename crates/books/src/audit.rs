@@ -160,6 +160,23 @@ fn check_usage_records(
             report.find(format!("usage record {id}: its session is still open"));
         }
     }
+    check_sources(connection, report)
+}
+
+/// Every entry says where it comes from, and that has to be there.
+fn check_sources(connection: &Connection, report: &mut AuditReport) -> Result<(), BooksError> {
+    let lost = [
+        "SELECT DISTINCT source_id FROM posting WHERE source = 0 AND source_id NOT IN (SELECT session FROM usage_record)",
+        "SELECT DISTINCT source_id FROM posting WHERE source = 1 AND source_id NOT IN (SELECT id FROM transfer)",
+    ];
+    for (query, what) in lost.into_iter().zip(["usage record", "transfer"]) {
+        let mut statement = connection.prepare(query)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            report.find(format!("{what} {id}: it has postings and is not there"));
+        }
+    }
     Ok(())
 }
 

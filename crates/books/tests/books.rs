@@ -1,0 +1,123 @@
+//! The books: the same however they were brought up to date, and unforgiving with whoever changes them by hand.
+
+#[path = "../../domain/tests/world/mod.rs"]
+mod world;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use tandem_books::{AuditReport, Books, audit};
+use tandem_domain::event::Record;
+use tandem_domain::service::Service;
+use tandem_domain::state::State;
+use world::{MIB, World};
+
+/// A life with sessions that ended, one that runs, and money that came and went.
+fn life() -> World {
+    let mut world = World::new();
+    let alice = world.subscriber(0, "+491511", "20.00");
+    for megabytes in [3, 7] {
+        let mut phone = world.request("+491511", Service::Data);
+        world.session(phone.open()).expect("opened");
+        world.session(phone.report(megabytes * MIB)).expect("reported");
+        world.session(phone.close(MIB)).expect("closed");
+    }
+    let mut running = world.request("+491511", Service::Data);
+    world.session(running.open()).expect("opened");
+    world.session(running.report(MIB)).expect("reported");
+    world.top_up(alice, "5.00");
+    world
+}
+
+fn books(directory: &Path, records: &[Record], at_once: usize) -> PathBuf {
+    let path = directory.join(format!("books-{at_once}.sqlite"));
+    let mut projector =
+        Books::open(&path).and_then(Books::into_projector).expect("books are opened");
+    records.chunks(at_once).for_each(|some| projector.project(some).expect("projected"));
+    assert!(projector.make_durable().expect("on the disk"));
+    path
+}
+
+fn audited(path: &Path) -> AuditReport {
+    audit(&Books::open(path).expect("opened").reader()).expect("audited")
+}
+
+/// Every row of every table that says something.
+fn dump(path: &Path) -> Vec<String> {
+    let connection = Connection::open(path).expect("opened");
+    let tables = [
+        "subscriber",
+        "session",
+        "usage_record",
+        "transfer",
+        "posting",
+        "tallies",
+        "profile",
+        "answer",
+        "meta",
+    ];
+    let rows_of = |table: &str| {
+        let mut statement =
+            connection.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).expect("a table");
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let cells: Result<Vec<Value>, _> = (0..columns).map(|column| row.get(column)).collect();
+            Ok(format!("{table} {:?}", cells?))
+        });
+        rows.expect("rows").collect::<Result<Vec<_>, _>>().expect("readable")
+    };
+    tables.iter().flat_map(|table| rows_of(table)).collect()
+}
+
+#[test]
+fn one_by_one_by_sevens_or_all_at_once_the_books_are_the_same_and_load_as_what_was_projected() {
+    let world = life();
+    let directory = tempfile::tempdir().expect("a directory");
+    let all = books(directory.path(), &world.journal, world.journal.len());
+    let expected = dump(&all);
+    assert_eq!(expected.iter().filter(|row| row.starts_with("usage_record")).count(), 2);
+    for at_once in [1, 7] {
+        assert_eq!(dump(&books(directory.path(), &world.journal, at_once)), expected);
+    }
+    let state: State = Books::open(&all).and_then(|books| books.load()).expect("loaded");
+    assert_eq!(state.sequence, world.state.sequence);
+    assert!(state.ledger == world.state.ledger && state.sessions == world.state.sessions);
+    for subscriber in world.state.subscribers.iter() {
+        assert_eq!(state.subscriber(subscriber.id), Some(subscriber));
+    }
+    assert!(audited(&all).is_clean());
+}
+
+#[test]
+fn whoever_changes_the_books_by_hand_is_found_out() {
+    let world = life();
+    let directory = tempfile::tempdir().expect("a directory");
+    let sound = books(directory.path(), &world.journal, 50);
+    let before = directory.path().join("before");
+    std::fs::create_dir(&before).expect("a directory");
+    let before = books(&before, &world.journal[..world.journal.len() - 2], 50);
+    let deeds = [
+        "UPDATE posting SET amount = amount + 1 WHERE id = (SELECT max(id) FROM posting)",
+        "DELETE FROM posting WHERE id = (SELECT min(id) FROM posting)",
+        "INSERT INTO posting (source, source_id, vno, kind, party, currency, amount, at) SELECT source, source_id, vno, kind, party, currency, amount, at FROM posting",
+        "DELETE FROM posting WHERE (source, source_id) = (SELECT source, source_id FROM posting ORDER BY id DESC LIMIT 1)",
+        "DELETE FROM usage_record WHERE session = (SELECT min(session) FROM usage_record)",
+        "DELETE FROM session",
+        "UPDATE subscriber SET body = (SELECT body FROM earlier.subscriber AS known WHERE known.id = subscriber.id)",
+    ];
+    for deed in deeds {
+        let path = directory.path().join("touched.sqlite");
+        let _ = std::fs::remove_file(&path);
+        std::fs::copy(&sound, &path).expect("copied");
+        let connection = Connection::open(&path).expect("opened");
+        let earlier = before.to_str().expect("a path");
+        connection.execute("ATTACH ?1 AS earlier", [earlier]).expect("attached");
+        assert!(connection.execute(deed, []).expect(deed) > 0, "{deed}");
+        drop(connection);
+        let report = audited(&path);
+        assert!(!report.is_clean(), "nobody sees it: {deed}");
+        assert!(report.to_string().contains("findings"), "{report}");
+    }
+    assert!(audited(&sound).is_clean());
+}
