@@ -14,9 +14,8 @@ use diameter_protocol::credit_control::{
 use diameter_protocol::message::Message;
 use diameter_protocol::peer::{LocalNode, Millis, Peer, Received, Timing};
 use diameter_protocol::{Framer, ResultCode, code};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
 /// What the server asked of us.
@@ -50,18 +49,30 @@ impl Gateway {
     ) -> io::Result<(Gateway, mpsc::UnboundedReceiver<Push>)> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
+        let local = stream.local_addr()?;
+        Gateway::over(stream, local, host, realm, origin_state_id).await
+    }
+
+    /// The same over a stream that stands already, such as one of TLS.
+    pub async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        local: SocketAddr,
+        host: &str,
+        realm: &str,
+        origin_state_id: u32,
+    ) -> io::Result<(Gateway, mpsc::UnboundedReceiver<Push>)> {
         let node = LocalNode {
             host: host.into(),
             realm: realm.into(),
-            addresses: vec![stream.local_addr()?.ip()],
+            addresses: vec![local.ip()],
             product: "Simulated gateway".into(),
             origin_state_id,
         };
         let mut cer = Vec::new();
-        let first_identifier = u32::from(stream.local_addr()?.port()) << 12;
+        let first_identifier = u32::from(local.port()) << 12;
         let machine =
             Peer::initiator(node, Timing::default(), first_identifier, Millis(0), &mut cer);
-        let (mut read, write) = stream.into_split();
+        let (mut read, write) = tokio::io::split(stream);
         let (out, outgoing) = mpsc::unbounded_channel();
         let machine = Arc::new(Mutex::new(machine));
         tokio::spawn(send_all(write, outgoing));
@@ -99,7 +110,10 @@ impl Gateway {
     }
 }
 
-async fn send_all(mut write: OwnedWriteHalf, mut outgoing: mpsc::UnboundedReceiver<Vec<u8>>) {
+async fn send_all(
+    mut write: impl AsyncWrite + Unpin,
+    mut outgoing: mpsc::UnboundedReceiver<Vec<u8>>,
+) {
     while let Some(mut bytes) = outgoing.recv().await {
         while let Ok(more) = outgoing.try_recv() {
             bytes.extend_from_slice(&more);
@@ -111,7 +125,10 @@ async fn send_all(mut write: OwnedWriteHalf, mut outgoing: mpsc::UnboundedReceiv
 }
 
 /// Waits for the CEA; returns what came behind it.
-async fn introduce(read: &mut OwnedReadHalf, machine: &Mutex<Peer>) -> io::Result<Vec<u8>> {
+async fn introduce(
+    read: &mut (impl AsyncRead + Unpin),
+    machine: &Mutex<Peer>,
+) -> io::Result<Vec<u8>> {
     let framer = Framer::default();
     let mut buffer = Vec::new();
     loop {
@@ -136,7 +153,7 @@ async fn introduce(read: &mut OwnedReadHalf, machine: &Mutex<Peer>) -> io::Resul
 }
 
 async fn receive(
-    mut read: OwnedReadHalf,
+    mut read: impl AsyncRead + Unpin,
     mut buffer: Vec<u8>,
     gateway: Gateway,
     pushes: mpsc::UnboundedSender<Push>,

@@ -29,6 +29,7 @@ pub struct Broker {
     pub http: SocketAddr,
     pub diameter: SocketAddr,
     pub sip: SocketAddr,
+    pub diameter_tls: Option<SocketAddr>,
     pub key: String,
 }
 
@@ -40,20 +41,39 @@ impl Broker {
 
     /// With the SIP address of an earlier start.
     pub fn start_at(data: &Path, key: Option<&str>, sip: Option<SocketAddr>) -> Broker {
+        Broker::start_with(data, key, sip, "", &[])
+    }
+
+    /// With more lines of configuration, and started through another program when one is named.
+    pub fn start_with(
+        data: &Path,
+        key: Option<&str>,
+        sip: Option<SocketAddr>,
+        more: &str,
+        through: &[&str],
+    ) -> Broker {
         let sip_listen = sip.map_or("127.0.0.1:0".to_owned(), |sip| sip.to_string());
         let config = data.with_extension("toml");
         let text = format!(
-            "data = {data:?}\nlog_level = \"warn\"\n[http]\nlisten = \"127.0.0.1:0\"\n[diameter]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = \"{sip_listen}\"\n"
+            "data = {data:?}\nlog_level = \"warn\"\n[http]\nlisten = \"127.0.0.1:0\"\n[diameter]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = \"{sip_listen}\"\n{more}"
         );
         std::fs::write(&config, text).expect("the configuration is written");
-        let mut child = Command::new(program())
+        let mut command = match through.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program());
+                command
+            }
+            None => Command::new(program()),
+        };
+        let mut child = command
             .args(["serve", "--config"])
             .arg(&config)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let (mut http, mut diameter, mut sip) = (None, None, None);
+        let (mut http, mut diameter, mut sip, mut tls) = (None, None, None, None);
         let mut first_key = key.map(str::to_owned);
         loop {
             let line = lines.next().expect("the program says it is ready").expect("readable");
@@ -64,6 +84,8 @@ impl Broker {
                 let address =
                     line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
                 http = address.and_then(|address| address.parse().ok());
+            } else if line.starts_with("diameter") && line.ends_with("(TLS)") {
+                tls = line.split_whitespace().nth(1).and_then(|address| address.parse().ok());
             } else if line.starts_with("diameter") && diameter.is_none() {
                 diameter = last.parse().ok();
             } else if line.starts_with("sip") && sip.is_none() {
@@ -77,6 +99,7 @@ impl Broker {
             http: http.expect("an HTTP address"),
             diameter: diameter.expect("a Diameter address"),
             sip: sip.expect("a SIP address"),
+            diameter_tls: tls,
             key: first_key.expect("a key"),
         }
     }

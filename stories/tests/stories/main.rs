@@ -3,6 +3,7 @@
 mod broker;
 mod calls;
 mod data_sessions;
+mod failures;
 mod kill;
 mod peers;
 mod phone;
