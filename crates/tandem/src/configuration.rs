@@ -38,6 +38,8 @@ pub struct DiameterConfiguration {
     pub realm: String,
     /// Connections at once, at most.
     pub connections_max: usize,
+    /// Requests of one connection under way at once; more are answered 3004.
+    pub requests_max: usize,
     /// Octets of one message, at most.
     pub message_length_max: usize,
     pub tls: Option<TlsConfiguration>,
@@ -100,6 +102,7 @@ impl Default for DiameterConfiguration {
             host: "ocs.tandem.example".into(),
             realm: "tandem.example".into(),
             connections_max: 1024,
+            requests_max: 16_384,
             message_length_max: 64 << 10,
             tls: None,
         }

@@ -35,6 +35,7 @@ async fn serve(configuration: &Configuration, platform: Platform) -> anyhow::Res
     options.host.clone_from(&configuration.diameter.host);
     options.realm.clone_from(&configuration.diameter.realm);
     options.connections_max = configuration.diameter.connections_max;
+    options.requests_max = configuration.diameter.requests_max;
     options.message_length_max = configuration.diameter.message_length_max;
     if let Some(tls) = &configuration.diameter.tls {
         options.tls = Some((tls.listen, tls.server()?));

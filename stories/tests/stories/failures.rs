@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use diameter_protocol::ResultCode;
+use diameter_protocol::credit_control::RequestType;
 use serde_json::{Value, json};
 use tandem_simulators::gateway::Gateway;
 use tokio_rustls::TlsConnector;
@@ -102,6 +103,43 @@ async fn a_full_disk_stops_the_work_says_so_everywhere_and_loses_nothing() {
     let cents = 10_000 + answered;
     let expected = format!("{}.{:02}", cents / 100, cents % 100);
     assert_eq!(account["balance"]["amount"], expected.as_str(), "every answered top-up is there");
+    broker.kill();
+    let (clean, report) = Broker::audit(&data);
+    assert!(clean, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_can_be_served_is_told_so_early_and_the_rest_is_served() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let broker = Broker::start_with(&data, None, None, "requests_max = 100\n", &[]);
+    broker.build_world();
+    for number in 0..40 {
+        broker.subscriber("aria", &format!("+4915{number:02}"), "100.00");
+    }
+    let (switch, _pushes) =
+        Gateway::connect(broker.diameter, "pgw.wavecom.example", "wavecom.example", 1)
+            .await
+            .expect("connected");
+    let mut all = tokio::task::JoinSet::new();
+    for number in 0..5_000u32 {
+        let switch = switch.clone();
+        all.spawn(async move {
+            let id = format!("pgw.wavecom.example;{number};1");
+            let mut session = DataSession::new(&id, &format!("4915{:02}", number % 40));
+            session.send(&switch, RequestType::Initial, None, true).await.map(|one| one.result)
+        });
+    }
+    let (mut served, mut busy, mut other) = (0, 0, 0);
+    while let Some(result) = all.join_next().await {
+        match result.expect("the task ends") {
+            Some(2001 | 4012) => served += 1,
+            Some(3004) => busy += 1,
+            _ => other += 1,
+        }
+    }
+    assert_eq!(other, 0, "every request is answered, with one or the other");
+    assert!(served >= 100 && busy > 0, "{served} served, {busy} told to come back");
     broker.kill();
     let (clean, report) = Broker::audit(&data);
     assert!(clean, "{report}");

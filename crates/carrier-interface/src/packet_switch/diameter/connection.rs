@@ -56,8 +56,6 @@ struct Pending {
     shape: Shape,
 }
 
-/// Requests of one connection under way at once; more are answered 3004.
-const PENDING_MAX: usize = 16_384;
 const READ_SIZE: usize = 64 << 10;
 /// Commands given to the platform together: it decides them while the next are decoded.
 const SUBMIT_AT_ONCE: usize = 64;
@@ -352,7 +350,7 @@ impl Connection {
         if let Err(result) = self.may_ask(&request, peer) {
             return self.refuse(message, result, None);
         }
-        if self.pending.len() >= PENDING_MAX {
+        if self.pending.len() >= self.common.options.requests_max {
             return self.refuse(message, ResultCode::TOO_BUSY, None);
         }
         let (command, shape) = match to_domain::command(&request, peer) {

@@ -26,6 +26,8 @@ pub struct DiameterOptions {
     /// Grows when session state was lost, which ours is not: a constant of the installation.
     pub origin_state_id: u32,
     pub connections_max: usize,
+    /// Requests of one connection under way at once; more are answered 3004.
+    pub requests_max: usize,
     pub timing: Timing,
     /// Octets of one message, at most.
     pub message_length_max: usize,
@@ -40,6 +42,7 @@ impl DiameterOptions {
             realm: "tandem.example".into(),
             origin_state_id: 1,
             connections_max: 1024,
+            requests_max: 16_384,
             timing: Timing::default(),
             message_length_max: 64 << 10,
         }
