@@ -404,6 +404,32 @@ fn a_call_is_put_on_hold_refreshed_and_unknown_requests_hear_481() {
 }
 
 #[test]
+fn a_call_crosses_from_tcp_to_udp() {
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    let Some(sipp) = sipp() else { return };
+    let home = json!({"address": world.home.to_string(), "transport": "tcp", "country_code": "49", "carries_calls": false, "probed": false});
+    world.broker.ask("PUT", "/v1/carriers/home/trunks/home-1", home);
+    let alpha = CalledSwitch::start(world.carriers[0], Manner::Answers).expect("listens");
+    let calling = Scenario::calling(ANN)
+        .invite("")
+        .may_hear(100)
+        .may_hear(180)
+        .expect(200)
+        .ack(1)
+        .pause(300)
+        .request("BYE", 2, "")
+        .expect(200)
+        .write(world.directory.path(), "tcp");
+    std::thread::sleep(Duration::from_millis(100));
+    let target = Some((world.broker.sip, ABROAD));
+    Run::start_over("t1", &sipp, &calling, world.home, target, 1).finish(&calling);
+    assert_eq!(alpha.answered(), 1);
+    world.records(1);
+    world.audited();
+}
+
+#[test]
 fn a_phone_registers_with_its_password_and_calls_and_is_called() {
     let world = Telephony::build();
     world.subscriber(ANN, "ann", "10.00");

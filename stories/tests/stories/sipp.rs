@@ -234,10 +234,23 @@ impl Run {
         target: Option<(SocketAddr, &str)>,
         calls: u32,
     ) -> Run {
+        Run::start_over("u1", sipp, scenario, local, target, calls)
+    }
+
+    /// Over one socket of another transport: `t1` is TCP.
+    pub fn start_over(
+        transport: &str,
+        sipp: &Path,
+        scenario: &Path,
+        local: SocketAddr,
+        target: Option<(SocketAddr, &str)>,
+        calls: u32,
+    ) -> Run {
         let mut command = Command::new(sipp);
         command.arg("-sf").arg(scenario);
         command.args(["-i", &local.ip().to_string(), "-p", &local.port().to_string()]);
         command.args(["-m", &calls.to_string(), "-nostdin", "-trace_err"]);
+        command.args(["-t", transport]);
         command.args(["-timeout", "30s", "-timeout_error"]);
         command.args(["-error_file"]).arg(scenario.with_extension("err"));
         if let Some((server, service)) = target {
