@@ -59,7 +59,7 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
             charging::run(
                 shape.seconds.unwrap_or(15),
                 shape.subscribers.unwrap_or(1_000_000),
-                shape.in_flight.unwrap_or(256),
+                shape.in_flight.unwrap_or(128),
             )?,
             shape.json,
         ),
