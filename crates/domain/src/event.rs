@@ -119,9 +119,10 @@ pub enum Event {
     BucketAdded(#[n(0)] AccountId, #[n(1)] Bucket),
     #[n(33)]
     BucketRemoved(#[n(0)] AccountId, #[n(1)] BucketId),
-    /// Money that moves outside of charging sessions: top-ups, fees, adjustments, deposits, breakage.
+    /// How the line calls and is called.
     #[n(36)]
     LineCallsSet(#[n(0)] LineId, #[n(1)] Box<LineCalls>),
+    /// Money that moves outside of charging sessions: top-ups, fees, adjustments, deposits, breakage.
     #[n(34)]
     Transferred(#[n(0)] Box<Transfer>),
     #[n(35)]
