@@ -78,12 +78,27 @@ fn packages_depend_on_each_other_only_along_the_drawn_arrows() {
         ("tandem-books", &["tandem-domain"]),
         ("tandem-platform", &["tandem-domain", "tandem-journal", "tandem-books"]),
         (
+            "tandem-http-access",
+            &["tandem-domain", "tandem-platform", "tandem-books", "tandem-http-api"],
+        ),
+        (
+            "tandem-content-interface",
+            &[
+                "tandem-domain",
+                "tandem-platform",
+                "tandem-books",
+                "tandem-http-api",
+                "tandem-http-access",
+            ],
+        ),
+        (
             "tandem-vno-interface",
             &[
                 "tandem-domain",
                 "tandem-platform",
                 "tandem-books",
                 "tandem-http-api",
+                "tandem-http-access",
                 // Digest of RFC 7616 only: a password is hashed where it arrives.
                 "sip-protocol",
             ],

@@ -12,6 +12,7 @@ use tandem_domain::state::State;
 use tandem_domain::usage_record::{UsageRecord, postings};
 
 use crate::BooksError;
+use crate::content;
 use crate::load::load;
 use crate::queries::BooksReader;
 use crate::rows::{Source, account_of, decode, signed};
@@ -84,6 +85,7 @@ fn audit_state(connection: &Connection, state: &State) -> Result<AuditReport, Bo
     }
     check_balances(state, balances, &mut report);
     check_holds(state, &mut report);
+    content::audit(connection, state, &mut report)?;
     Ok(report)
 }
 
@@ -227,6 +229,12 @@ fn check_holds(state: &State, report: &mut AuditReport) {
             }
         }
     }
+    for payment in state.content.payments.values() {
+        *by_vno.entry(payment.vno).or_default() += payment.wholesale_hold.micros();
+        for hold in &payment.holds {
+            *held.entry((payment.sale.payer, hold.bucket)).or_default() += hold.amount;
+        }
+    }
     for (tally, index) in state.vnos.iter().zip(0u16..) {
         let expected = by_vno.get(&VnoId::new(index)).copied().unwrap_or(0);
         if tally.held.micros() != expected {
@@ -243,11 +251,19 @@ fn check_holds(state: &State, report: &mut AuditReport) {
                 let expected = held.remove(&(id, bucket.id)).unwrap_or(0);
                 if bucket.held != expected {
                     report.find(format!(
-                        "bucket {:?} of {id:?}: {} held, its sessions hold {expected}",
+                        "bucket {:?} of {id:?}: {} held, its sessions and payments hold {expected}",
                         bucket.id, bucket.held
                     ));
                 }
             }
+        }
+    }
+    for ((account, bucket), amount) in held {
+        // A bucket that expired under a session leaves its hold behind, to be given back with the session.
+        if amount != 0 && state.account(account).is_none() {
+            report.find(format!(
+                "bucket {bucket:?} of {account:?} is held and its account is not there"
+            ));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! always be made again. Only this crate knows SQL.
 
 mod audit;
+mod content;
 mod error;
 mod load;
 mod projector;
@@ -14,6 +15,7 @@ mod schema;
 mod touched;
 
 pub use audit::{AuditReport, audit};
+pub use content::{PaymentFilter, StatementFilter, StatementRow};
 pub use error::BooksError;
 pub use projector::Projector;
 pub use queries::{

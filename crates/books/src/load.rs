@@ -16,6 +16,7 @@ use tandem_domain::subscriber::Subscriber;
 use tandem_domain::time::Timestamp;
 
 use crate::BooksError;
+use crate::content;
 use crate::rows::{RegistryKind, Tallies, decode, unsigned};
 
 const SUBSCRIBERS_AT_ONCE: usize = 4096;
@@ -39,6 +40,7 @@ pub(crate) fn load(connection: &Connection, path: &Path) -> Result<State, BooksE
         let reply: Reply = decode("answer", row.get_ref(2)?.as_blob().unwrap_or_default())?;
         state.answered.keep(Timestamp::from_millis(row.get(0)?), RequestKey(key.into()), reply);
     }
+    content::load_payments(connection, &mut state)?;
     Ok(state)
 }
 
@@ -67,6 +69,7 @@ pub(crate) fn load_small(connection: &Connection) -> Result<State, BooksError> {
             decode("directive", row.get_ref(0)?.as_blob().unwrap_or_default())?;
         state.outbox.insert(directive.id, directive);
     }
+    content::load_small(connection, &mut state)?;
     Ok(state)
 }
 
@@ -95,6 +98,14 @@ fn load_registry(connection: &Connection) -> Result<Registry, BooksError> {
         } else if is(RegistryKind::ApiKey) {
             let key: ApiKey = decode("API key", body)?;
             registry.api_keys.insert(key.hash, Arc::new(key));
+        } else if is(RegistryKind::Agreement) {
+            registry.agreements.push(Arc::new(decode("agreement", body)?));
+        } else if is(RegistryKind::ContentItem) {
+            registry.content_items.push(Arc::new(decode("content item", body)?));
+        } else if is(RegistryKind::Sponsorship) {
+            registry.sponsorships.push(Arc::new(decode("sponsorship", body)?));
+        } else if is(RegistryKind::ApiClient) {
+            registry.api_clients.push(Arc::new(decode("API client", body)?));
         }
     }
     Ok(registry)

@@ -19,6 +19,7 @@ use tandem_domain::time::Timestamp;
 use tandem_domain::usage_record::UsageRecord;
 
 use crate::BooksError;
+use crate::content;
 use crate::load::load_small;
 use crate::rows::{RegistryKind, Source, Tallies, account_columns, decode, encode, signed};
 use crate::touched::Touched;
@@ -117,6 +118,7 @@ impl Projector {
         self.state.sessions_of.clear();
         self.state.answered = Answered::default();
         self.state.timers = Default::default();
+        self.state.content.payments.clear();
     }
 }
 
@@ -192,14 +194,38 @@ fn write_event(
             }
             write_usage(
                 transaction,
+                state,
                 &UsageRecord::of(session, at, closing.cause, closing.trail.clone()),
             )
         }
         Event::OneTimeCharged(session, _) => write_usage(
             transaction,
+            state,
             &UsageRecord::of(session.as_ref().clone(), at, EndCause::Event, None),
         ),
-        Event::Transferred(transfer) => write_transfer(transaction, transfer, at),
+        Event::Transferred(transfer) => {
+            write_transfer(transaction, transfer, at)?;
+            match &transfer.content {
+                Some(entry) => content::write_entry(transaction, state, entry, at),
+                None => Ok(()),
+            }
+        }
+        Event::PaymentSet(payment, _) => content::write_payment(transaction, payment),
+        Event::ContentSubscriptionSet(line, subscription) => {
+            content::write_subscription(transaction, *line, subscription)
+        }
+        Event::NotificationIssued(notification) => {
+            let mut statement = transaction
+                .prepare_cached("INSERT OR REPLACE INTO notification VALUES (?1, ?2)")?;
+            statement.execute(params![signed(notification.id.0), encode(notification.as_ref())])?;
+            Ok(())
+        }
+        Event::NotificationDone(id) => {
+            transaction
+                .prepare_cached("DELETE FROM notification WHERE id = ?1")?
+                .execute([signed(id.0)])?;
+            Ok(())
+        }
         Event::SubscriberCreated(id, profile) | Event::ProfileChanged(id, profile) => {
             write_profile(transaction, *id, profile)
         }
@@ -244,7 +270,11 @@ fn write_event(
     }
 }
 
-fn write_usage(transaction: &Transaction<'_>, usage: &UsageRecord) -> Result<(), BooksError> {
+fn write_usage(
+    transaction: &Transaction<'_>,
+    state: &State,
+    usage: &UsageRecord,
+) -> Result<(), BooksError> {
     let session = &usage.session;
     transaction
         .prepare_cached("INSERT INTO usage_record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
@@ -258,6 +288,7 @@ fn write_usage(transaction: &Transaction<'_>, usage: &UsageRecord) -> Result<(),
             usage.closed_at.millis(),
             encode(usage)
         ])?;
+    content::write_usage_entries(transaction, state, usage)?;
     let source_id = signed(session.id.to_bits());
     let vno = i64::from(session.id.vno().number());
     write_postings(
@@ -381,6 +412,13 @@ fn write_registry(transaction: &Transaction<'_>, state: &State) -> Result<(), Bo
     all(&registry.peers, RegistryKind::Peer, &mut write)?;
     all(&registry.offers, RegistryKind::Offer, &mut write)?;
     all(&registry.scopes, RegistryKind::Scope, &mut write)?;
+    all(&registry.agreements, RegistryKind::Agreement, &mut write)?;
+    all(&registry.content_items, RegistryKind::ContentItem, &mut write)?;
+    all(&registry.sponsorships, RegistryKind::Sponsorship, &mut write)?;
+    all(&registry.api_clients, RegistryKind::ApiClient, &mut write)?;
+    if let Some(secret) = state.content.secret {
+        write(RegistryKind::TokenSecret, 0, secret.to_vec())?;
+    }
     write(RegistryKind::ExchangeRates, 0, encode(&registry.exchange_rates))?;
     for key in registry.api_keys.values() {
         write(RegistryKind::ApiKey, key.id.index(), encode(key.as_ref()))?;

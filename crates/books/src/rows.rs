@@ -2,6 +2,7 @@
 
 use minicbor::{Decode, Encode};
 use rusqlite::types::Value;
+use tandem_domain::content::ContentTally;
 use tandem_domain::identifier::{
     AccountId, CarrierId, ContentProviderId, PeerId, SubscriberId, VnoId,
 };
@@ -23,6 +24,11 @@ pub(crate) enum RegistryKind {
     Scope = 5,
     ExchangeRates = 6,
     ApiKey = 7,
+    Agreement = 8,
+    ContentItem = 9,
+    Sponsorship = 10,
+    ApiClient = 11,
+    TokenSecret = 12,
 }
 
 /// The small part of the state that changes with nearly every record; written whole.
@@ -51,12 +57,22 @@ pub(crate) struct Tallies {
     pub price_list_versions: u32,
     #[n(10)]
     pub price_lists: u32,
+    #[n(11)]
+    #[cbor(default)]
+    pub content_tallies: Vec<(ContentProviderId, VnoId, ContentTally)>,
+    #[n(12)]
+    #[cbor(default)]
+    pub payments_made: Vec<(ContentProviderId, u64)>,
+    #[n(13)]
+    #[cbor(default)]
+    pub notifications_issued: u64,
 }
 
 impl Tallies {
     pub fn of(state: &State) -> Tallies {
         let posting = |(account, currency, amount)| Posting { account, currency, amount };
         let origins = state.origin_states.iter();
+        let content = &state.content;
         Tallies {
             ledger: state.ledger.iter().map(posting).collect(),
             vnos: state.vnos.clone(),
@@ -71,6 +87,13 @@ impl Tallies {
             api_keys_issued: state.api_keys_issued,
             price_list_versions: u32::try_from(state.registry.versions.len()).unwrap_or(u32::MAX),
             price_lists: u32::try_from(state.registry.price_lists.len()).unwrap_or(u32::MAX),
+            content_tallies: content
+                .tallies
+                .iter()
+                .map(|((provider, vno), tally)| (*provider, *vno, *tally))
+                .collect(),
+            payments_made: content.payments_made.iter().map(|(id, made)| (*id, *made)).collect(),
+            notifications_issued: content.notifications_issued,
         }
     }
 
@@ -85,6 +108,10 @@ impl Tallies {
         state.directives_issued = self.directives_issued;
         state.stagings_begun = self.stagings_begun;
         state.api_keys_issued = self.api_keys_issued;
+        let tallies = self.content_tallies.into_iter();
+        state.content.tallies = tallies.map(|(of, vno, tally)| ((of, vno), tally)).collect();
+        state.content.payments_made = self.payments_made.into_iter().collect();
+        state.content.notifications_issued = self.notifications_issued;
     }
 }
 

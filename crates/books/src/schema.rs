@@ -32,6 +32,24 @@ const STEPS: &[&str] = &["
         at INTEGER NOT NULL);
     CREATE INDEX posting_by_account ON posting (kind, party, id);
     CREATE INDEX posting_by_source ON posting (source, source_id);
+", "
+    CREATE TABLE payment (
+        id INTEGER PRIMARY KEY, provider INTEGER NOT NULL, vno INTEGER NOT NULL, line INTEGER NOT NULL, client INTEGER,
+        state INTEGER NOT NULL, merchant TEXT, created_at INTEGER NOT NULL, body BLOB NOT NULL);
+    CREATE INDEX payment_by_client ON payment (client, created_at);
+    CREATE INDEX payment_by_line ON payment (line, id);
+    CREATE INDEX payment_by_age ON payment (created_at);
+    CREATE INDEX payment_open ON payment (state) WHERE state < 2;
+    CREATE TABLE content_entry (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, month INTEGER NOT NULL, kind INTEGER NOT NULL, provider INTEGER NOT NULL, vno INTEGER NOT NULL,
+        line INTEGER, payment INTEGER, currency INTEGER NOT NULL, net INTEGER NOT NULL, tax INTEGER NOT NULL,
+        merchant_tax INTEGER NOT NULL, share_currency INTEGER NOT NULL, share INTEGER NOT NULL,
+        wholesale_currency INTEGER NOT NULL, wholesale INTEGER NOT NULL);
+    CREATE INDEX content_entry_by_provider ON content_entry (provider, month);
+    CREATE INDEX content_entry_by_vno ON content_entry (vno, month);
+    CREATE INDEX content_entry_by_payment ON content_entry (payment);
+    CREATE TABLE content_subscription (line INTEGER NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (line, number)) WITHOUT ROWID;
+    CREATE TABLE notification (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 "];
 
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), BooksError> {

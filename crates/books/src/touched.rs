@@ -41,7 +41,9 @@ impl Touched {
             | Event::LineBarring(id, _)
             | Event::PayerRulesSet(id, _)
             | Event::LineIdentities(id, _)
-            | Event::LineCallsSet(id, _) => {
+            | Event::LineCallsSet(id, _)
+            | Event::LineContentSet(id, _)
+            | Event::ContentSubscriptionSet(id, _) => {
                 self.subscribers.insert(id.subscriber());
             }
             Event::CreditLimitSet(id, _)
@@ -54,7 +56,10 @@ impl Touched {
             Event::Transferred(transfer) => {
                 self.subscribers
                     .extend(transfer.buckets.iter().map(|change| change.account.subscriber()));
+                let line = transfer.content.as_ref().and_then(|entry| entry.line);
+                self.subscribers.extend(line.map(|line| line.subscriber()));
             }
+            Event::PaymentSet(_, movements) => self.add_movements(movements),
             Event::SessionOpened(session, movements) => {
                 self.sessions.insert(session.id);
                 self.add_movements(movements);
@@ -83,7 +88,12 @@ impl Touched {
             | Event::ScopeDefined(..)
             | Event::ExchangeRateSet(_)
             | Event::ApiKeyIssued(_)
-            | Event::ApiKeyRevoked(_) => self.registry = true,
+            | Event::ApiKeyRevoked(_)
+            | Event::AgreementSet(_)
+            | Event::ContentItemSet(_)
+            | Event::SponsorshipSet(_)
+            | Event::ApiClientSet(_)
+            | Event::TokenSecretSet(_) => self.registry = true,
             Event::PriceRowsStaged(_)
             | Event::PriceListInstalled(_)
             | Event::PriceListVersionRetired(_)
@@ -92,6 +102,8 @@ impl Touched {
             | Event::VnoCreditGate(..)
             | Event::DirectiveIssued(_)
             | Event::DirectiveDone(_)
+            | Event::NotificationIssued(_)
+            | Event::NotificationDone(_)
             | Event::SweepBegun(_)
             | Event::SweepAdvanced(_)
             | Event::SweepEnded(_) => {}

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use minicbor::{Decode, Encode};
 
 use crate::access::ApiKey;
+use crate::content::{Agreement, ApiClient, ContentItem, Sponsorship};
 use crate::digits::Digits;
 use crate::identifier::{
     CarrierId, ContentProviderId, OfferId, PeerId, PriceListId, PriceListVersion, ScopeId, VnoId,
@@ -247,6 +248,10 @@ pub struct Registry {
     pub versions: Vec<Option<Arc<PriceList>>>,
     pub exchange_rates: Vec<ExchangeRate>,
     pub api_keys: HashMap<[u8; 32], Arc<ApiKey>>,
+    pub content_items: Vec<Arc<ContentItem>>,
+    pub agreements: Vec<Arc<Agreement>>,
+    pub sponsorships: Vec<Arc<Sponsorship>>,
+    pub api_clients: Vec<Arc<ApiClient>>,
 }
 
 impl Registry {

@@ -13,11 +13,15 @@ use crate::charging::{
     CallPlan, CallRequest, Declined, EventAnswer, EventRequest, Reroute, SessionAnswer,
     SessionRequest,
 };
+use crate::content::{
+    ContentCommand, ContentRefusal, ItemKind, Payment, PaymentId, ProviderShare, VnoContent,
+};
 use crate::directive::{DirectiveId, DirectiveOutcome};
 use crate::event::Profile;
 use crate::identifier::{
-    AccountId, ApiKeyId, CarrierId, ContentProviderId, Identity, LineId, OfferId, PeerId,
-    PriceListId, PriceListVersion, SessionId, SubscriberId, SubscriptionId, VnoId,
+    AccountId, AgreementId, ApiClientId, ApiKeyId, CarrierId, ContentItemId, ContentProviderId,
+    Identity, LineId, OfferId, PeerId, PriceListId, PriceListVersion, SessionId, SponsorshipId,
+    SubscriberId, SubscriptionId, VnoId,
 };
 use crate::money::{Amount, Currency, Money};
 use crate::party::{
@@ -48,6 +52,8 @@ pub enum Command {
     PeerState(PeerId, Box<str>, u32),
     /// A few more steps of the sweeps under way.
     Sweep,
+    /// A content provider's client, or what it is told.
+    Content(Box<ContentCommand>),
 }
 
 /// A write through the HTTP APIs.
@@ -165,6 +171,73 @@ pub enum Administer {
         note: Option<Box<str>>,
     },
     EndSession(SessionId),
+    /// Creates or replaces what the two parties and the broker agreed on; without a share it ends.
+    SetAgreement {
+        provider: ContentProviderId,
+        vno: VnoId,
+        share: Option<ProviderShare>,
+        broker_basis_points: u16,
+        guarantee: Option<Amount>,
+    },
+    PublishContentItem(Box<NewContentItem>),
+    WithdrawContentItem(ContentItemId),
+    /// Creates the client, or changes the one of this name.
+    SetApiClient {
+        provider: ContentProviderId,
+        slug: Slug,
+        keys: Box<str>,
+        scopes: Vec<Box<str>>,
+        requests_per_second_max: u32,
+        withdrawn: bool,
+    },
+    SetSponsorship {
+        provider: ContentProviderId,
+        vno: VnoId,
+        scope: Scope,
+        account: AccountId,
+        prices: PriceListId,
+    },
+    EndSponsorship(SponsorshipId),
+    SetLineContent {
+        line: LineId,
+        monthly_max: Option<Amount>,
+        age: Option<u8>,
+    },
+    /// The owner of a line lets a client act for it; empty scopes take consent back.
+    SetConsent {
+        line: LineId,
+        client: ApiClientId,
+        scopes: Vec<Box<str>>,
+        proof: Box<str>,
+    },
+    BuyContent {
+        line: LineId,
+        item: ContentItemId,
+    },
+    SubscribeToContent {
+        line: LineId,
+        item: ContentItemId,
+        proof: Box<str>,
+    },
+    CancelContentSubscription {
+        line: LineId,
+        number: u32,
+        proof: Box<str>,
+    },
+}
+
+/// An item as its provider publishes it; the same name again replaces it.
+#[derive(Clone, Debug)]
+pub struct NewContentItem {
+    pub provider: ContentProviderId,
+    pub slug: Slug,
+    pub name: Box<str>,
+    pub category: Box<str>,
+    pub price: Money,
+    pub is_tax_included: bool,
+    pub age_min: u8,
+    pub kind: ItemKind,
+    pub service_identifier: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -191,6 +264,7 @@ pub struct VnoChange {
     /// Some(None) takes the default offer away.
     pub default_offer: Option<Option<OfferId>>,
     pub calls: Option<Box<VnoCalls>>,
+    pub content: Option<Box<VnoContent>>,
 }
 
 /// Compiled before it comes here, so that traffic does not wait for it.
@@ -300,6 +374,18 @@ pub enum Receipt {
         #[n(2)]
         balance: Money,
     },
+    #[n(13)]
+    Agreement(#[n(0)] AgreementId),
+    #[n(14)]
+    ContentItem(#[n(0)] ContentItemId),
+    #[n(15)]
+    ApiClient(#[n(0)] ApiClientId),
+    #[n(16)]
+    Sponsorship(#[n(0)] SponsorshipId),
+    #[n(17)]
+    Payment(#[n(0)] PaymentId),
+    #[n(18)]
+    ContentSubscription(#[n(0)] LineId, #[n(1)] u32),
 }
 
 /// A thing that a request can name.
@@ -319,6 +405,11 @@ pub enum Noun {
     Account,
     Subscription,
     Session,
+    ContentItem,
+    ApiClient,
+    Agreement,
+    Sponsorship,
+    Payment,
 }
 
 impl Noun {
@@ -338,6 +429,11 @@ impl Noun {
             Noun::Account => "account",
             Noun::Subscription => "subscription",
             Noun::Session => "session",
+            Noun::ContentItem => "content item",
+            Noun::ApiClient => "API client",
+            Noun::Agreement => "agreement",
+            Noun::Sponsorship => "sponsorship",
+            Noun::Payment => "payment",
         }
     }
 }
@@ -355,6 +451,8 @@ pub enum Refused {
         reason: Box<str>,
     },
     InsufficientBalance,
+    /// A sale of content is not allowed or not paid for.
+    Content(ContentRefusal),
     /// The idempotency key was used for another request.
     KeyReused,
     /// It is not in a state in which this can be done.
@@ -369,6 +467,7 @@ impl fmt::Display for Refused {
             Refused::Forbidden => f.write_str("this key's role may not do that"),
             Refused::Invalid { field, reason } => write!(f, "{field}: {reason}"),
             Refused::InsufficientBalance => f.write_str("the balance does not cover it"),
+            Refused::Content(refusal) => f.write_str(refusal.reason()),
             Refused::KeyReused => f.write_str("this Idempotency-Key was used for another request"),
             Refused::WrongState(why) => f.write_str(why),
         }
@@ -384,6 +483,7 @@ pub enum Response {
     Event(Result<EventAnswer, Declined>),
     Call(Box<Result<CallPlan, Declined>>),
     Administered(Result<Receipt, Refused>),
+    Content(Result<Box<Payment>, ContentRefusal>),
     /// For commands that nobody waits for.
     Done,
 }

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::charging::{self, Declined, EndCause, Supervision};
 use crate::command::{Command, Response};
+use crate::content;
 use crate::directive::{DirectiveId, DirectiveOutcome, Order};
 use crate::event::{Event, Record, Remembered};
 use crate::identifier::SessionId;
@@ -84,6 +85,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
             decision
         }
         Command::Sweep => sweep(state, now),
+        Command::Content(command) => content::decide_content(state, command, now),
     }
 }
 
@@ -102,6 +104,13 @@ fn decide_timer(state: &State, key: TimerKey, now: Timestamp) -> Decision {
             }
             Some(due) => decision.rearm = Some((due, key)),
         },
+        TimerKey::Payment(id) => return content::decide_expiry(state, id, now),
+        TimerKey::Agreement(id) => {
+            decision.events = content::close_month(state, id, now);
+            let agreement = state.registry.agreement(id).filter(|one| !one.ended);
+            let due = agreement.and_then(|one| content::next_close(state, one, now));
+            decision.rearm = due.map(|due| (due, key));
+        }
     }
     decision
 }

@@ -11,6 +11,10 @@ use crate::answered::{Reply, RequestKey};
 use crate::calls::LineCalls;
 use crate::catalogue::{ExchangeRate, Offer, PriceListRecord, Scope};
 use crate::charging::{BucketChange, CounterChange, EndCause, Group, Session, SessionAnswer};
+use crate::content::{
+    Agreement, ApiClient, ContentEntry, ContentItem, ContentSubscription, LineContent,
+    Notification, NotificationId, Payment, Sponsorship,
+};
 use crate::directive::{Directive, DirectiveId};
 use crate::encoding;
 use crate::identifier::{
@@ -148,6 +152,33 @@ pub enum Event {
     #[n(47)]
     SessionRerouted(#[n(0)] Box<SessionRerouted>, #[n(1)] Movements),
 
+    #[n(60)]
+    AgreementSet(#[n(0)] Box<Agreement>),
+    #[n(61)]
+    ContentItemSet(#[n(0)] Box<ContentItem>),
+    #[n(62)]
+    SponsorshipSet(#[n(0)] Box<Sponsorship>),
+    #[n(63)]
+    ApiClientSet(#[n(0)] Box<ApiClient>),
+    /// The line's own limits, age and consents; its subscriptions and sums stay.
+    #[n(64)]
+    LineContentSet(#[n(0)] LineId, #[n(1)] Box<LineContent>),
+    #[n(65)]
+    ContentSubscriptionSet(#[n(0)] LineId, #[n(1)] Box<ContentSubscription>),
+    /// A payment as it is now, and what it reserves or gives back.
+    #[n(66)]
+    PaymentSet(#[n(0)] Box<Payment>, #[n(1)] Movements),
+    #[n(67)]
+    NotificationIssued(#[n(0)] Box<Notification>),
+    #[n(68)]
+    NotificationDone(#[n(0)] NotificationId),
+    #[n(69)]
+    TokenSecretSet(
+        #[n(0)]
+        #[cbor(with = "minicbor::bytes")]
+        [u8; 32],
+    ),
+
     #[n(50)]
     DirectiveIssued(#[n(0)] Box<Directive>),
     #[n(51)]
@@ -282,10 +313,20 @@ pub enum TransferKind {
     VnoDeposit,
     #[n(6)]
     Refund,
+    #[n(7)]
+    ContentSale,
+    #[n(8)]
+    ContentRefund,
+    /// What a provider was short of its guaranteed share.
+    #[n(9)]
+    ContentGuarantee,
+    /// Sponsored traffic, set off against what the provider is owed.
+    #[n(10)]
+    SponsorSetOff,
 }
 
 impl TransferKind {
-    pub const ALL: [TransferKind; 7] = [
+    pub const ALL: [TransferKind; 11] = [
         TransferKind::TopUp,
         TransferKind::Adjustment,
         TransferKind::OneTimeFee,
@@ -293,6 +334,10 @@ impl TransferKind {
         TransferKind::Breakage,
         TransferKind::VnoDeposit,
         TransferKind::Refund,
+        TransferKind::ContentSale,
+        TransferKind::ContentRefund,
+        TransferKind::ContentGuarantee,
+        TransferKind::SponsorSetOff,
     ];
 
     pub fn name(self) -> &'static str {
@@ -304,6 +349,10 @@ impl TransferKind {
             TransferKind::Breakage => "breakage",
             TransferKind::VnoDeposit => "vno_deposit",
             TransferKind::Refund => "refund",
+            TransferKind::ContentSale => "content_sale",
+            TransferKind::ContentRefund => "content_refund",
+            TransferKind::ContentGuarantee => "content_guarantee",
+            TransferKind::SponsorSetOff => "sponsor_set_off",
         }
     }
 }
@@ -327,4 +376,7 @@ pub struct Transfer {
     /// Free text of who ordered it.
     #[n(6)]
     pub note: Option<Box<str>>,
+    /// What it was on the statements of content.
+    #[n(7)]
+    pub content: Option<Box<ContentEntry>>,
 }

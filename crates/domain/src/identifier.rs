@@ -61,6 +61,23 @@ index_identifier!(
 index_identifier!(
     /// A credential of the HTTP APIs.
     ApiKeyId, u32);
+index_identifier!(
+    /// Something that a content provider sells.
+    ContentItemId, u32);
+index_identifier!(
+    /// What a content provider, the broker and a VNO agreed on.
+    AgreementId, u32);
+index_identifier!(
+    /// Traffic that a content provider pays for.
+    SponsorshipId, u32);
+index_identifier!(
+    /// A content provider's OAuth client.
+    ApiClientId, u32);
+
+impl CarrierId {
+    /// Of what comes over nobody's network, such as a purchase through the content provider interface.
+    pub const NOBODY: CarrierId = CarrierId::new(u16::MAX);
+}
 
 /// A customer of one VNO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]

@@ -10,6 +10,7 @@ pub mod calls;
 pub mod catalogue;
 pub mod charging;
 pub mod command;
+pub mod content;
 pub mod decide;
 pub mod digits;
 pub mod directive;

@@ -8,7 +8,8 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 use crate::answered::RequestKey;
-use crate::identifier::{SessionId, SubscriberId};
+use crate::content::PaymentId;
+use crate::identifier::{LineId, SessionId, SubscriberId};
 
 /// Which table a key belongs to. A borrowed key and its owner say the same.
 pub trait Placed {
@@ -22,6 +23,18 @@ fn spread(bits: u64) -> usize {
 }
 
 impl Placed for SessionId {
+    fn place(&self) -> usize {
+        spread(self.to_bits())
+    }
+}
+
+impl Placed for PaymentId {
+    fn place(&self) -> usize {
+        spread(self.to_bits())
+    }
+}
+
+impl Placed for LineId {
     fn place(&self) -> usize {
         spread(self.to_bits())
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use minicbor::{Decode, Encode};
 
 use crate::calls::{Trunk, VnoCalls};
+use crate::content::VnoContent;
 use crate::identifier::{CarrierId, ContentProviderId, OfferId, PeerId, PriceListId, VnoId};
 use crate::money::{Amount, Currency, Rounding};
 use crate::quantity::Unit;
@@ -242,6 +243,9 @@ pub struct Vno {
     /// Rules for calls; None = none.
     #[n(15)]
     pub calls: Option<Box<VnoCalls>>,
+    /// Rules for content; None = nobody may sell to its subscribers.
+    #[n(16)]
+    pub content: Option<Box<VnoContent>>,
 }
 
 impl Vno {

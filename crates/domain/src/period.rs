@@ -105,6 +105,16 @@ pub fn calendar_month(at: Timestamp, time_zone: &str) -> u32 {
     u32::try_from(i32::from(date.year()) * 12 + i32::from(date.month())).unwrap_or(0)
 }
 
+/// The calendar month written `YYYY-MM`, as [`calendar_month`] counts them.
+pub fn parse_month(text: &str) -> Option<u32> {
+    let (year, month) = text.split_once('-').filter(|(year, month)| {
+        let digits = |part: &str| part.bytes().all(|digit| digit.is_ascii_digit());
+        year.len() == 4 && month.len() == 2 && digits(year) && digits(month)
+    })?;
+    let (year, month): (u32, u32) = (year.parse().ok()?, month.parse().ok()?);
+    (1..=12).contains(&month).then_some(year * 12 + month)
+}
+
 /// Hours of the week in which something holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct WeeklyWindow {

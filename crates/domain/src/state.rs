@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use crate::answered::Answered;
 use crate::catalogue::Registry;
 use crate::charging::Session;
+use crate::content::{ContentState, Payment};
 use crate::directive::{Directive, DirectiveId};
 use crate::identifier::{
     AccountId, CarrierId, Identity, LineId, PeerId, SessionId, SubscriberId, VnoId,
@@ -21,6 +22,7 @@ use crate::money::Amount;
 use crate::parts::Parts;
 use crate::subscriber::{Account, Counter, Line, Subscriber};
 use crate::sweep::Sweep;
+use crate::time::Timestamp;
 use crate::timer::{TimerKey, Timers};
 
 /// Counts and gates of one VNO.
@@ -70,6 +72,7 @@ pub struct State {
     pub sweeps: Vec<Sweep>,
     pub sweeps_begun: u64,
     pub timers: Timers,
+    pub content: ContentState,
 }
 
 impl State {
@@ -130,6 +133,14 @@ impl State {
         }
         self.timers.arm(session.supervised_until, TimerKey::Session(session.id));
         self.sessions.insert(session.id, session);
+    }
+
+    /// Puts a loaded payment in its place, with its timer.
+    pub fn admit_payment(&mut self, payment: Box<Payment>, now: Timestamp) {
+        if let Some(due) = payment.expires_at.filter(|_| payment.state.is_open()) {
+            self.timers.arm(due, TimerKey::Payment(payment.id));
+        }
+        self.content.payments.put(payment, now);
     }
 
     pub(crate) fn watch(&mut self, subscriber: SubscriberId, session: SessionId) {

@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
 
 use crate::calls::LineCalls;
+use crate::content::LineContent;
 use crate::encoding;
 use crate::identifier::{
     AccountId, BucketId, Identity, LineId, OfferId, ScopeId, SubscriberId, SubscriptionId,
@@ -75,7 +76,7 @@ impl Subscriber {
         self.subscriptions.iter_mut().find(|subscription| subscription.number == id.number())
     }
 
-    /// When something of this subscriber's next falls due: a renewal, or a bucket's expiry.
+    /// When something of this subscriber's next falls due: a renewal, of content too, or a bucket's expiry.
     pub fn next_due(&self) -> Option<Timestamp> {
         let renewals = self
             .subscriptions
@@ -87,7 +88,8 @@ impl Subscriber {
             .iter()
             .flat_map(|account| account.buckets.iter())
             .filter_map(Bucket::expiry);
-        renewals.chain(expiries).min()
+        let content = self.lines.iter().filter_map(|line| line.content.as_deref()?.next_due());
+        renewals.chain(expiries).chain(content).min()
     }
 }
 
@@ -109,6 +111,13 @@ pub struct Line {
     pub payer_rules: Option<Box<Vec<PayerRule>>>,
     #[n(5)]
     pub calls: Option<Box<LineCalls>>,
+    /// Content: limits, consents, subscriptions.
+    #[n(6)]
+    pub content: Option<Box<LineContent>>,
+    /// When IMSI or ICCID last changed, in seconds since the epoch; 0 = not since the line began.
+    #[n(7)]
+    #[cbor(default)]
+    pub sim_changed_at: u32,
 }
 
 impl Line {

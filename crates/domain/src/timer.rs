@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::identifier::{SessionId, SubscriberId};
+use crate::content::PaymentId;
+use crate::identifier::{AgreementId, SessionId, SubscriberId};
 use crate::time::Timestamp;
 
 /// Whose time has come: its aggregate says what for.
@@ -13,23 +14,34 @@ use crate::time::Timestamp;
 pub enum TimerKey {
     Session(SessionId),
     Subscriber(SubscriberId),
+    /// A reservation's time is up.
+    Payment(PaymentId),
+    /// An agreement's month is over.
+    Agreement(AgreementId),
 }
 
 impl TimerKey {
-    const SUBSCRIBER: u64 = 1 << 63;
+    const KIND: u64 = 0b11 << 62;
+    const SUBSCRIBER: u64 = 0b10 << 62;
+    const PAYMENT: u64 = 0b01 << 62;
+    const AGREEMENT: u64 = 0b11 << 62;
 
     fn pack(self) -> u64 {
         match self {
             TimerKey::Session(id) => id.to_bits(),
             TimerKey::Subscriber(id) => id.to_bits() | Self::SUBSCRIBER,
+            TimerKey::Payment(id) => id.to_bits() | Self::PAYMENT,
+            TimerKey::Agreement(id) => u64::from(id.number()) | Self::AGREEMENT,
         }
     }
 
     fn unpack(bits: u64) -> TimerKey {
-        if bits & Self::SUBSCRIBER != 0 {
-            TimerKey::Subscriber(SubscriberId::from_bits(bits & !Self::SUBSCRIBER))
-        } else {
-            TimerKey::Session(SessionId::from_bits(bits))
+        let rest = bits & !Self::KIND;
+        match bits & Self::KIND {
+            Self::SUBSCRIBER => TimerKey::Subscriber(SubscriberId::from_bits(rest)),
+            Self::PAYMENT => TimerKey::Payment(PaymentId::from_bits(rest)),
+            Self::AGREEMENT => TimerKey::Agreement(AgreementId::new(rest as u32)),
+            _ => TimerKey::Session(SessionId::from_bits(rest)),
         }
     }
 }

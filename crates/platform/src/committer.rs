@@ -75,6 +75,10 @@ impl Committer {
             // Nobody may follow at the moment.
             let _ = self.shared.calls.send(call);
         }
+        for notification in work.notifications.drain(..) {
+            // Without a sender they wait in the state.
+            let _ = self.shared.notifications.send(notification);
+        }
         let now = Instant::now();
         for reply in work.replies.drain(..) {
             match reply {

@@ -9,6 +9,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use tandem_books::{AuditReport, BooksReader};
 use tandem_domain::catalogue::Registry;
 use tandem_domain::command::{Command, Response};
+use tandem_domain::content::Notification;
 use tandem_domain::directive::Directive;
 use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     pub directive_sinks: Mutex<Vec<Arc<dyn DirectiveSink>>>,
     /// Steps of calls, for those who follow them.
     pub calls: broadcast::Sender<CallEvent>,
+    /// What is to be told to parties over HTTP, as it becomes durable.
+    pub notifications: broadcast::Sender<Notification>,
     /// Takes snapshots out of use.
     pub reaper: Sender<Arc<Registry>>,
     pub metrics: Metrics,
@@ -209,6 +212,12 @@ impl Platform {
     /// The steps of all calls from now on, as they become durable.
     pub fn call_events(&self) -> broadcast::Receiver<CallEvent> {
         self.shared.calls.subscribe()
+    }
+
+    /// Notifications from now on, as they become durable. Those that were issued before, or are missed by a slow
+    /// receiver, are pending in the state.
+    pub fn notifications(&self) -> broadcast::Receiver<Notification> {
+        self.shared.notifications.subscribe()
     }
 
     pub fn on_directive(&self, sink: Arc<dyn DirectiveSink>) {

@@ -129,6 +129,11 @@ impl Metrics {
                 self.refused.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);
                 None
             }
+            Response::Content(result) => {
+                self.writes.fetch_add(1, Ordering::Relaxed);
+                self.refused.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);
+                None
+            }
             Response::Done => None,
         };
         if let Some(declined) = declined {

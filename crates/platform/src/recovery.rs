@@ -129,6 +129,7 @@ fn replay(journal: &Journal, state: &mut State) -> Result<(), StartError> {
 
 /// Steps of calls kept for a slow listener.
 const CALL_EVENTS: usize = 4096;
+const NOTIFICATIONS_WAITING_MAX: usize = 4096;
 
 /// Recovers and starts the threads.
 pub fn start(options: Options) -> Result<Platform, StartError> {
@@ -149,6 +150,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         registry: RwLock::new(state.registry.clone()),
         readiness: RwLock::new(Readiness::Ready),
         directive_sinks: Mutex::new(Vec::new()),
+        notifications: broadcast::channel(NOTIFICATIONS_WAITING_MAX).0,
         metrics: Metrics::default(),
         queue_length_max: options.queue_length_max,
     });

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySen
 use tandem_domain::apply::apply;
 use tandem_domain::catalogue::Registry;
 use tandem_domain::command::{Command, Response};
+use tandem_domain::content::Notification;
 use tandem_domain::decide::{Decision, decide};
 use tandem_domain::directive::Directive;
 use tandem_domain::event::{Event, Record};
@@ -31,6 +32,7 @@ pub(crate) struct Work {
     pub replies: Vec<Reply>,
     pub directives: Vec<Directive>,
     pub calls: Vec<CallEvent>,
+    pub notifications: Vec<Notification>,
     pub registry: Option<Arc<Registry>>,
 }
 
@@ -44,6 +46,7 @@ impl Work {
         self.replies.clear();
         self.directives.clear();
         self.calls.clear();
+        self.notifications.clear();
         self.registry = None;
     }
 }
@@ -187,6 +190,10 @@ impl Sequencer {
         self.work.last_sequence = record.sequence;
         self.work.directives.extend(record.events.iter().filter_map(|event| match event {
             Event::DirectiveIssued(directive) => Some(directive.as_ref().clone()),
+            _ => None,
+        }));
+        self.work.notifications.extend(record.events.iter().filter_map(|event| match event {
+            Event::NotificationIssued(notification) => Some(notification.as_ref().clone()),
             _ => None,
         }));
         if !Arc::ptr_eq(&self.published, &self.state.registry) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use serde::Deserialize;
+use tandem_content_interface::ContentOptions;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -18,6 +19,7 @@ pub struct Configuration {
     pub http: HttpConfiguration,
     pub diameter: DiameterConfiguration,
     pub sip: SipConfiguration,
+    pub content: ContentConfiguration,
     /// error, warn, info, debug or trace.
     pub log_level: String,
 }
@@ -26,6 +28,34 @@ pub struct Configuration {
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfiguration {
     pub listen: SocketAddr,
+    /// The same resources over TLS.
+    pub tls: Option<TlsConfiguration>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContentConfiguration {
+    /// The base URL that content providers' clients use, our name in their tokens; the listening address when absent.
+    pub issuer: Option<String>,
+    /// Clients' sinks may be on private addresses.
+    pub private_sinks: bool,
+    /// PEM file of authorities of sinks and webhooks, beside the public ones.
+    pub authorities: Option<PathBuf>,
+}
+
+impl ContentConfiguration {
+    pub fn options(&self, listening: &str) -> anyhow::Result<ContentOptions> {
+        let read = |path: &PathBuf| {
+            CertificateDer::pem_file_iter(path)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .with_context(|| format!("{}", path.display()))
+        };
+        Ok(ContentOptions {
+            issuer: self.issuer.clone().unwrap_or_else(|| listening.to_owned()),
+            private_sinks: self.private_sinks,
+            authorities: self.authorities.as_ref().map(read).transpose()?.unwrap_or_default(),
+        })
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -84,6 +114,7 @@ impl Default for Configuration {
             http: HttpConfiguration::default(),
             diameter: DiameterConfiguration::default(),
             sip: SipConfiguration::default(),
+            content: ContentConfiguration::default(),
             log_level: "info".into(),
         }
     }
@@ -91,7 +122,7 @@ impl Default for Configuration {
 
 impl Default for HttpConfiguration {
     fn default() -> HttpConfiguration {
-        HttpConfiguration { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+        HttpConfiguration { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), tls: None }
     }
 }
 

@@ -7,7 +7,7 @@ use tandem_carrier_interface::circuit_switch::sip::{self, SipOptions};
 use tandem_carrier_interface::packet_switch::diameter::{self, DiameterOptions};
 use tandem_domain::access::Role;
 use tandem_domain::command::{Administer, Administration, Command};
-use tandem_http_api::{hash_key, new_key};
+use tandem_http_api::{HttpServer, hash_key, new_key};
 use tandem_platform::{Options, Platform};
 
 use crate::configuration::Configuration;
@@ -48,9 +48,11 @@ async fn serve(configuration: &Configuration, platform: Platform) -> anyhow::Res
         calls.tls = Some((tls.listen, tls.server()?));
     }
     let sip = sip::serve(platform.clone(), calls).await.context("SIP")?;
-    let router = tandem_vno_interface::router(platform.clone());
-    let http = tandem_http_api::serve(configuration.http.listen, router).await.context("HTTP")?;
-    println!("http      http://{}  (API reader: /docs)", http.address);
+    let http = Http::start(configuration, platform).await?;
+    println!("http      http://{}  (API reader: /docs)", http.plain.address);
+    if let Some(tls) = &http.tls {
+        println!("https     https://{}", tls.address);
+    }
     println!("diameter  {}", diameter.address);
     if let Some(address) = diameter.tls_address {
         println!("diameter  {address} (TLS)");
@@ -66,6 +68,41 @@ async fn serve(configuration: &Configuration, platform: Platform) -> anyhow::Res
     sip.stop().await;
     http.stop().await;
     Ok(())
+}
+
+/// All HTTP interfaces, in clear and over TLS.
+struct Http {
+    plain: HttpServer,
+    tls: Option<HttpServer>,
+}
+
+impl Http {
+    async fn start(configuration: &Configuration, platform: Platform) -> anyhow::Result<Http> {
+        let http = &configuration.http;
+        let listen = http.tls.as_ref().map_or_else(
+            || format!("http://{}", http.listen),
+            |tls| format!("https://{}", tls.listen),
+        );
+        let content = configuration.content.options(&listen)?;
+        let content = tandem_content_interface::router(platform.clone(), content).await?;
+        let router = tandem_vno_interface::router(platform).merge(content);
+        let plain = tandem_http_api::serve(http.listen, router.clone()).await.context("HTTP")?;
+        let tls = match &http.tls {
+            None => None,
+            Some(tls) => {
+                let server = tandem_http_api::serve_tls(tls.listen, router, tls.server()?);
+                Some(server.await.context("HTTPS")?)
+            }
+        };
+        Ok(Http { plain, tls })
+    }
+
+    async fn stop(self) {
+        self.plain.stop().await;
+        if let Some(tls) = self.tls {
+            tls.stop().await;
+        }
+    }
 }
 
 /// Ctrl-C or SIGTERM.

@@ -1,17 +1,15 @@
 //! What VNOs build their brand on, and what the broker's staff administer: the HTTP APIs.
 //!
 //! `common_service_platform/`: subscribers, lines, accounts, offers, subscriptions. `billing/`: money, sessions,
-//! usage, postings. `circuit_switch_control/`: calls and their rules. `broker/`: parties, prices, keys, audit. A VNO's key reaches its own VNO only; whatever
-//! belongs to another looks as if it did not exist.
+//! usage, postings. `circuit_switch_control/`: calls and their rules. `content/`: what subscribers may buy from
+//! others. `broker/`: parties, prices, keys, audit. A VNO's key reaches its own VNO only; whatever belongs to another
+//! looks as if it did not exist.
 
-mod access;
 mod billing;
 mod broker;
 mod circuit_switch_control;
 mod common_service_platform;
-mod identifiers;
-mod representation;
-mod writes;
+mod content;
 
 use axum::Router;
 use axum::extract::State;
@@ -49,6 +47,7 @@ pub fn router(platform: Platform) -> Router {
         .merge(common_service_platform::router())
         .merge(billing::router())
         .merge(circuit_switch_control::router())
+        .merge(content::router())
         .split_for_parts();
     let text = document.to_pretty_json().unwrap_or_default();
     router

@@ -152,7 +152,7 @@ fn move_all(
     Ok(())
 }
 
-pub(super) fn move_buckets(
+pub(crate) fn move_buckets(
     state: &mut State,
     changes: &[BucketChange],
 ) -> Result<(), &'static str> {

@@ -3,12 +3,13 @@
 //!
 //! Nothing is decided here: an event that does not fit the state is a damaged journal, never a case to handle.
 
-mod charging;
+pub(crate) mod charging;
 mod registry;
 mod subscribers;
 
 use std::fmt;
 
+use crate::content;
 use crate::event::{Event, Record};
 use crate::ledger::{Entry, Posting};
 use crate::state::State;
@@ -93,7 +94,26 @@ fn apply_event(
             state.sweeps.retain(|sweep| sweep.id != *id);
             Ok(())
         }
-        Event::VnoSet(..)
+        Event::PaymentSet(payment, movements) => {
+            content::apply_payment(state, payment, movements, at)
+        }
+        Event::NotificationIssued(notification) => {
+            content::apply_notification(state, notification);
+            Ok(())
+        }
+        Event::NotificationDone(id) => {
+            state.content.notifications.remove(id);
+            Ok(())
+        }
+        Event::TokenSecretSet(secret) => {
+            content::apply_secret(state, *secret);
+            Ok(())
+        }
+        Event::AgreementSet(..)
+        | Event::ContentItemSet(..)
+        | Event::SponsorshipSet(..)
+        | Event::ApiClientSet(..)
+        | Event::VnoSet(..)
         | Event::CarrierSet(..)
         | Event::ContentProviderSet(..)
         | Event::PeerSet(..)
@@ -105,7 +125,7 @@ fn apply_event(
         | Event::PriceRowsStaged(..)
         | Event::PriceListInstalled(..)
         | Event::PriceListVersionRetired(..)
-        | Event::StagingDropped(..) => registry::apply(state, event),
+        | Event::StagingDropped(..) => registry::apply(state, event, at),
         Event::SubscriberCreated(..)
         | Event::SubscriberStanding(..)
         | Event::ProfileChanged(..)
@@ -115,6 +135,8 @@ fn apply_event(
         | Event::PayerRulesSet(..)
         | Event::LineIdentities(..)
         | Event::LineCallsSet(..)
+        | Event::LineContentSet(..)
+        | Event::ContentSubscriptionSet(..)
         | Event::AccountOpened(..)
         | Event::CreditLimitSet(..)
         | Event::AccountShared(..)
@@ -122,7 +144,7 @@ fn apply_event(
         | Event::BucketAdded(..)
         | Event::BucketRemoved(..)
         | Event::MainBalanceExpiry(..)
-        | Event::Transferred(..) => subscribers::apply(state, event),
+        | Event::Transferred(..) => subscribers::apply(state, event, at),
     }
 }
 

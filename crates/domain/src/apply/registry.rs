@@ -3,11 +3,19 @@
 use std::sync::Arc;
 
 use crate::catalogue::{InstalledVersion, PriceListEntry, PriceListRecord, Scope};
+use crate::content::next_close;
 use crate::event::{Event, InstalledPriceList};
 use crate::rating::{PriceList, RateSpec};
 use crate::state::State;
+use crate::time::Timestamp;
+use crate::timer::TimerKey;
 
-pub(super) fn apply(state: &mut State, event: &Event) -> Result<(), &'static str> {
+pub(super) fn apply(state: &mut State, event: &Event, at: Timestamp) -> Result<(), &'static str> {
+    if let Event::AgreementSet(agreement) = event
+        && let Some(due) = next_close(state, agreement, at)
+    {
+        state.timers.arm(due, TimerKey::Agreement(agreement.id));
+    }
     if let Event::PriceRowsStaged(staged) = event {
         state.stagings_begun = state.stagings_begun.max(staged.staging);
         let chunks = state.staging.entry(staged.staging).or_default();
@@ -43,6 +51,20 @@ pub(super) fn apply(state: &mut State, event: &Event) -> Result<(), &'static str
         Event::PeerSet(peer) => set(&mut registry.peers, peer.id.index(), peer.as_ref().clone())?,
         Event::OfferSet(offer) => {
             set(&mut registry.offers, offer.id.index(), offer.as_ref().clone())?
+        }
+        Event::AgreementSet(agreement) => {
+            let value = agreement.as_ref().clone();
+            set(&mut registry.agreements, agreement.id.index(), value)?;
+        }
+        Event::ContentItemSet(item) => {
+            set(&mut registry.content_items, item.id.index(), item.as_ref().clone())?;
+        }
+        Event::SponsorshipSet(sponsorship) => {
+            let value = sponsorship.as_ref().clone();
+            set(&mut registry.sponsorships, sponsorship.id.index(), value)?;
+        }
+        Event::ApiClientSet(client) => {
+            set(&mut registry.api_clients, client.id.index(), client.as_ref().clone())?;
         }
         Event::ScopeDefined(id, scope) => {
             if registry.scopes.is_empty() {

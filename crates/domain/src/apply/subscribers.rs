@@ -1,15 +1,19 @@
 //! Events about subscribers, their lines, accounts, buckets and subscriptions.
 
+use smallvec::SmallVec;
+
 use super::charging::move_buckets;
 use super::post;
+use crate::content::apply_entry;
 use crate::event::{Event, Transfer};
-use crate::identifier::{AccountId, LineId, SubscriberId};
+use crate::identifier::{AccountId, Identity, IdentityKind, LineId, SubscriberId};
 use crate::party::Standing;
 use crate::state::State;
 use crate::subscriber::{Account, Line, Subscriber};
+use crate::time::Timestamp;
 use crate::timer::TimerKey;
 
-pub(super) fn apply(state: &mut State, event: &Event) -> Result<(), &'static str> {
+pub(super) fn apply(state: &mut State, event: &Event, at: Timestamp) -> Result<(), &'static str> {
     match event {
         Event::SubscriberCreated(id, _) => {
             let tally = state.vnos.get_mut(id.vno().index()).ok_or("unknown VNO")?;
@@ -27,6 +31,8 @@ pub(super) fn apply(state: &mut State, event: &Event) -> Result<(), &'static str
                 identities: identities.iter().cloned().collect(),
                 payer_rules: None,
                 calls: None,
+                content: None,
+                sim_changed_at: seconds(at),
             });
             identities.iter().for_each(|identity| state.identities.insert(identity, *id));
         }
@@ -38,6 +44,9 @@ pub(super) fn apply(state: &mut State, event: &Event) -> Result<(), &'static str
         }
         Event::LineIdentities(id, identities) => {
             let line = line(state, *id)?;
+            if sims(&line.identities) != sims(identities) {
+                line.sim_changed_at = seconds(at);
+            }
             let former =
                 std::mem::replace(&mut line.identities, identities.iter().cloned().collect());
             former.iter().for_each(|identity| state.identities.remove(identity));
@@ -72,18 +81,50 @@ pub(super) fn apply(state: &mut State, event: &Event) -> Result<(), &'static str
             main.ok_or("no main balance")?.expires = *expires;
             arm(state, id.subscriber());
         }
-        Event::Transferred(transfer) => return transferred(state, transfer),
+        Event::LineContentSet(id, content) => {
+            let own = line(state, *id)?.content.get_or_insert_default();
+            own.monthly_max = content.monthly_max;
+            own.age = content.age;
+            own.consents.clone_from(&content.consents);
+        }
+        Event::ContentSubscriptionSet(id, subscription) => {
+            let own = line(state, *id)?.content.get_or_insert_default();
+            own.subscriptions_begun = own.subscriptions_begun.max(subscription.number);
+            let known = own.subscriptions.iter_mut().find(|one| one.number == subscription.number);
+            match known {
+                Some(known) => known.clone_from(subscription),
+                None => own.keep(subscription.as_ref().clone()),
+            }
+            arm(state, id.subscriber());
+        }
+        Event::Transferred(transfer) => return transferred(state, transfer, at),
         _ => return Err("not an event about subscribers"),
     }
     Ok(())
 }
 
-fn transferred(state: &mut State, transfer: &Transfer) -> Result<(), &'static str> {
+/// Times of SIM changes fit 32 bits until 2106.
+fn seconds(at: Timestamp) -> u32 {
+    u32::try_from(at.seconds()).unwrap_or(0)
+}
+
+/// The identities that come with a SIM.
+fn sims(identities: &[Identity]) -> SmallVec<[&Identity; 2]> {
+    let of_sim = |one: &&Identity| matches!(one.kind(), IdentityKind::Imsi | IdentityKind::Iccid);
+    let mut sims: SmallVec<[&Identity; 2]> = identities.iter().filter(of_sim).collect();
+    sims.sort_unstable();
+    sims
+}
+
+fn transferred(state: &mut State, transfer: &Transfer, at: Timestamp) -> Result<(), &'static str> {
     move_buckets(state, &transfer.buckets)?;
     post(state, &transfer.postings)?;
     let tally = state.vnos.get_mut(transfer.vno.index()).ok_or("unknown VNO")?;
     tally.transfers = tally.transfers.max(transfer.number);
-    Ok(())
+    match &transfer.content {
+        Some(entry) => apply_entry(state, entry, at),
+        None => Ok(()),
+    }
 }
 
 fn subscriber(state: &mut State, id: SubscriberId) -> Result<&mut Subscriber, &'static str> {

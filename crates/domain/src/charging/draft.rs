@@ -44,7 +44,7 @@ pub struct CounterChange {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     pub buckets: SmallVec<[BucketChange; 4]>,
     pub counters: SmallVec<[CounterChange; 2]>,
     /// Change of what is reserved on the VNO's account with the broker.

@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use super::draft::Draft;
-use super::group::{GroupKey, Hold, PayerLeg};
+use super::group::{Group, GroupKey, Hold, PayerLeg};
 use super::session::Context;
 use crate::catalogue::Use;
 use crate::identifier::{AccountId, BucketId, CarrierId, LineId};
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 
 /// What one decision is about.
 #[derive(Clone, Copy)]
-pub(super) struct Charging<'a> {
+pub(crate) struct Charging<'a> {
     pub state: &'a State,
     pub vno: &'a Vno,
     pub subscriber: &'a Subscriber,
@@ -31,7 +31,7 @@ pub(super) struct Charging<'a> {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Payer<'a> {
+pub(crate) struct Payer<'a> {
     pub id: AccountId,
     pub account: &'a Account,
     pub pays: Pays,
@@ -64,6 +64,17 @@ impl<'a> Charging<'a> {
                 .filter(|rule| self.state.registry.covers(rule.scope, usage))
                 .filter_map(|rule| open(rule.account, rule.pays))
                 .collect(),
+        }
+    }
+
+    /// Of a group that a content provider sponsors, its account alone.
+    pub fn payers_of(&self, group: &Group, usage: &Use<'_>) -> SmallVec<[Payer<'a>; 2]> {
+        match group.sponsor {
+            Some(id) => {
+                let account = self.state.account(id).into_iter();
+                account.map(|account| Payer { id, account, pays: Pays::Everything }).collect()
+            }
+            None => self.payers(usage),
         }
     }
 

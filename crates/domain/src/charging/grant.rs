@@ -68,7 +68,7 @@ fn plan_whole<'a>(
 ) -> Result<Plan<'a>, Declined> {
     let retail = retail_of(charging, group)?;
     let usage = charging.usage(group.key);
-    let payers = charging.payers(&usage);
+    let payers = charging.payers_of(group, &usage);
     if payers.is_empty() {
         return Err(Declined::NoPayer);
     }
@@ -121,7 +121,7 @@ fn plan<'a>(
     }
     let policy = charging.vno.grant_policy(unit);
     let usage = charging.usage(group.key);
-    let payers = charging.payers(&usage);
+    let payers = charging.payers_of(group, &usage);
     if payers.is_empty() {
         return Err(Declined::NoPayer);
     }

@@ -242,6 +242,9 @@ pub struct Group {
     pub overrun: u64,
     #[n(13)]
     pub content: Option<ContentLeg>,
+    /// The content provider's account that pays instead of the line's payers.
+    #[n(14)]
+    pub sponsor: Option<AccountId>,
 }
 
 /// What a content provider earns of a sale.

@@ -29,9 +29,11 @@ pub use request::{
 pub use session::{Context, EndCause, Session};
 
 pub(crate) use calls::{decide_call, decide_reroute};
+pub(crate) use draft::Draft;
 pub use draft::{BucketChange, CounterChange, CounterOwner};
+pub(crate) use funds::{Charging, Payer};
 pub(crate) use one_time::decide_event;
 pub(crate) use pushes::{abort, decide_peer_state, directive, reauthorise};
 pub(crate) use sessions::{
-    Supervision, decide_session, decide_supervision, end_session, new_sweep,
+    Supervision, admit_line, charging, decide_session, decide_supervision, end_session, new_sweep,
 };

@@ -13,6 +13,7 @@ use super::sessions::{admit, charging, identify};
 use super::settle;
 use crate::answered::{Reply, RequestKey};
 use crate::charging::BucketChange;
+use crate::content::{self, ContentItem};
 use crate::decide::Decision;
 use crate::event::{Event, Movements, Remembered, Transfer, TransferKind};
 use crate::identifier::SessionId;
@@ -43,6 +44,14 @@ pub(crate) fn decide_event(
         Ok(charging) => charging,
         Err(declined) => return Decision::refused(declined),
     };
+    let item = request
+        .group
+        .service_identifier
+        .filter(|_| request.units.money.is_none())
+        .and_then(|identifier| state.registry.content_item_by_service(identifier));
+    if let (Some(item), EventAction::Debit) = (item, request.action) {
+        return sell(&charging, item, key);
+    }
     let decided = match request.action {
         EventAction::Debit => admit(&charging).and_then(|()| debit(&charging, request)),
         EventAction::Refund => refund(&charging, request),
@@ -62,6 +71,26 @@ pub(crate) fn decide_event(
         }
         Err(declined) => Decision::refused(declined),
     }
+}
+
+/// A switch sells an item of the catalogue: a purchase like any other.
+fn sell(charging: &Charging<'_>, item: &ContentItem, key: RequestKey) -> Decision<Answered> {
+    let bought = admit(charging).and_then(|()| content::buy_by_event(charging, item));
+    let (payment, events) = match bought {
+        Ok(bought) => bought,
+        Err(declined) => return Decision::refused(declined),
+    };
+    let answer = EventAnswer {
+        unit: Unit::Events,
+        granted: 1,
+        cost: Some(Money::new(payment.sale.gross(), payment.sale.currency)),
+        has_credit: None,
+        is_free: false,
+    };
+    let mut decision = Decision::new(Ok(answer.clone()));
+    decision.events = events;
+    decision.remember = Some(Remembered { key, reply: Reply::Event(answer) });
+    decision
 }
 
 /// What an event is measured in when it says nothing: one of the price's units.
@@ -225,6 +254,7 @@ fn refund(
         buckets: SmallVec::from_iter([change]),
         subscription: None,
         note: None,
+        content: None,
     };
     let answer = EventAnswer {
         unit: Unit::Money,

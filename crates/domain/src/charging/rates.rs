@@ -2,15 +2,16 @@
 
 use smallvec::SmallVec;
 
-use super::funds::Charging;
+use super::draft::Draft;
+use super::funds::{Charging, Payer};
 use super::group::{ContentLeg, Group, GroupKey, Leg, Meter, Phase, RateReference, Wholesale};
 use super::request::Declined;
-use crate::identifier::PriceListId;
+use crate::identifier::{AccountId, PriceListId};
 use crate::money::{Amount, Currency};
 use crate::party::{Standing, WholesaleTerms};
 use crate::quantity::Unit;
 use crate::rating::{PriceList, Rate, RateQuery};
-use crate::subscriber::SubscriptionState;
+use crate::subscriber::{Pays, SubscriptionState};
 use crate::time::Timestamp;
 
 /// A group whose price is named by who asks for it, as direct debits of money are (RFC 8506 section 6.4).
@@ -39,6 +40,7 @@ pub(super) fn named_price(charging: &Charging<'_>, key: GroupKey, currency: Curr
         phase: Phase::Idle,
         overrun: 0,
         content: content(charging, key, currency),
+        sponsor: None,
     }
 }
 
@@ -70,7 +72,11 @@ pub(super) fn begin(
         service_identifier: key.service_identifier,
         serving_network: charging.context.serving_network,
     };
-    let retail = retail(charging, &query, at).ok_or(Declined::NoRetailRate)?;
+    let sponsored = sponsored(charging, key, &query, at);
+    let retail = sponsored
+        .map(|(_, priced)| priced)
+        .or_else(|| retail(charging, &query, at))
+        .ok_or(Declined::NoRetailRate)?;
     if retail.rate.is_blocked() {
         return Err(Declined::DestinationBlocked);
     }
@@ -95,6 +101,32 @@ pub(super) fn begin(
         phase: Phase::Idle,
         overrun: 0,
         content: content(charging, key, retail.currency()),
+        sponsor: sponsored.map(|(account, _)| account),
+    })
+}
+
+/// The sponsor of this traffic, while it has money, and what it pays.
+fn sponsored<'a>(
+    charging: &Charging<'a>,
+    key: GroupKey,
+    query: &RateQuery,
+    at: Timestamp,
+) -> Option<(AccountId, Priced<'a>)> {
+    let registry = &charging.state.registry;
+    if registry.sponsorships.is_empty() {
+        return None;
+    }
+    let usage = charging.usage(key);
+    let mut own = registry.sponsorships.iter().filter(|one| {
+        !one.ended && one.vno == charging.vno.id && registry.covers(one.scope, &usage)
+    });
+    own.find_map(|one| {
+        let account = charging.state.account(one.account)?;
+        let payer = Payer { id: one.account, account, pays: Pays::Everything };
+        let money = charging.money_free(&Draft::default(), &payer, &usage);
+        let priced = find(charging, one.prices, query, at)?;
+        let usable = money.is_positive() && account.currency == priced.currency();
+        usable.then_some((one.account, priced))
     })
 }
 

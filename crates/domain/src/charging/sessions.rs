@@ -91,7 +91,7 @@ pub(super) fn identify(state: &State, identities: &[Identity]) -> Result<LineId,
 }
 
 /// Everything a decision about this line looks at.
-pub(super) fn charging<'a>(
+pub(crate) fn charging<'a>(
     state: &'a State,
     line_id: LineId,
     carrier: CarrierId,
@@ -104,8 +104,8 @@ pub(super) fn charging<'a>(
     Ok(Charging { state, vno, subscriber, line, line_id, carrier, context, now })
 }
 
-/// May this line use this service on this carrier's network at all?
-pub(super) fn admit(charging: &Charging<'_>) -> Result<(), Declined> {
+/// May this line use this service at all?
+pub(crate) fn admit_line(charging: &Charging<'_>) -> Result<(), Declined> {
     let state = charging.state;
     if charging.vno.standing != Standing::Active {
         return Err(Declined::VnoSuspended);
@@ -122,6 +122,13 @@ pub(super) fn admit(charging: &Charging<'_>) -> Result<(), Declined> {
     if charging.line.is_barred(charging.context.service) {
         return Err(Declined::Barred);
     }
+    Ok(())
+}
+
+/// And on this carrier's network?
+pub(super) fn admit(charging: &Charging<'_>) -> Result<(), Declined> {
+    admit_line(charging)?;
+    let state = charging.state;
     let carrier = state.registry.carrier(charging.carrier);
     let usable = carrier.is_some_and(|carrier| carrier.standing == Standing::Active)
         && charging.vno.may_use(charging.carrier);

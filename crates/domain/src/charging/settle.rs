@@ -50,7 +50,7 @@ pub(super) fn take_named(
     money: Money,
 ) -> Result<(), Declined> {
     let usage = charging.usage(group.key);
-    let payers = charging.payers(&usage);
+    let payers = charging.payers_of(group, &usage);
     let mut able = payers.iter().filter(|payer| payer.pays == Pays::Everything).peekable();
     able.peek().ok_or(Declined::NoPayer)?;
     let mut refusal = Declined::CurrencyMismatch;
@@ -202,7 +202,7 @@ fn charge_payers(
         return Ok(());
     }
     let usage = charging.usage(group.key);
-    let payers = charging.payers(&usage);
+    let payers = charging.payers_of(group, &usage);
     let mut left = pieces(retail, group.started_at, group.billable, units, used_at);
     let mut done = group.billable;
     for payer in &payers {

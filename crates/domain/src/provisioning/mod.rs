@@ -2,6 +2,7 @@
 //!
 //! A role sees its own tenant only: what belongs to another does not exist for it.
 
+mod content;
 mod lines;
 mod money;
 mod parties;
@@ -97,6 +98,17 @@ impl Desk<'_> {
                 self.money(order)
             }
             Administer::EndSession(id) => self.end_session(*id),
+            Administer::SetAgreement { .. }
+            | Administer::PublishContentItem(_)
+            | Administer::WithdrawContentItem(_)
+            | Administer::SetApiClient { .. }
+            | Administer::SetSponsorship { .. }
+            | Administer::EndSponsorship(_)
+            | Administer::SetLineContent { .. }
+            | Administer::SetConsent { .. }
+            | Administer::BuyContent { .. }
+            | Administer::SubscribeToContent { .. }
+            | Administer::CancelContentSubscription { .. } => self.content(order),
         }
     }
 

@@ -89,6 +89,7 @@ impl Desk<'_> {
             buckets: SmallVec::from_iter([change]),
             subscription: None,
             note: note.clone(),
+            content: None,
         };
         let receipt =
             Receipt::Transfer { vno, number, balance: Money::new(balance, money.currency) };
@@ -133,6 +134,7 @@ impl Desk<'_> {
             buckets: SmallVec::new(),
             subscription: None,
             note: note.clone(),
+            content: None,
         };
         let mut events = Events::new();
         events.push(Event::Transferred(Box::new(transfer)));

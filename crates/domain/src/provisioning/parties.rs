@@ -148,6 +148,7 @@ impl Desk<'_> {
             carriers: Vec::new(),
             default_offer: None,
             calls: None,
+            content: None,
         };
         Ok((Receipt::Vno(id), SmallVec::from_iter([Event::VnoSet(Box::new(vno))])))
     }
@@ -197,6 +198,10 @@ impl Desk<'_> {
                 return Err(invalid("calls", "at most 1000 prefixes or short codes"));
             }
             vno.calls = Some(calls.clone());
+        }
+        if let Some(content) = &change.content {
+            self.check_vno_content(content)?;
+            vno.content = Some(content.clone());
         }
         if vno
             .grants

@@ -7,6 +7,7 @@ use super::subscriptions::{
 };
 use crate::catalogue::{Offer, Rollover};
 use crate::charging;
+use crate::content;
 use crate::event::{Event, TransferKind};
 use crate::identifier::{AccountId, BucketId, SubscriberId};
 use crate::state::State;
@@ -21,6 +22,9 @@ pub(crate) fn decide_due(state: &State, id: SubscriberId, now: Timestamp) -> Eve
     let Some(subscriber) = state.subscriber(id) else {
         return events;
     };
+    if let Some(renewals) = content::decide_renewals(state, id, now) {
+        return renewals;
+    }
     let due = subscriber
         .subscriptions
         .iter()

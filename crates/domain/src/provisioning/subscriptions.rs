@@ -197,6 +197,7 @@ pub(super) fn fee_transfer(
         buckets: smallvec::SmallVec::from_iter([change]),
         subscription: Some(SubscriptionId::new(term.subscriber, term.number)),
         note: None,
+        content: None,
     };
     Some((transfer, gross))
 }
@@ -258,6 +259,7 @@ fn bonus(account: &Account, term: &Term, bucket: BucketId, quantity: i64, number
         }]),
         subscription: Some(SubscriptionId::new(term.subscriber, term.number)),
         note: None,
+        content: None,
     }
 }
 
@@ -330,5 +332,6 @@ pub(super) fn breakage(
         buckets: smallvec::SmallVec::from_iter([change]),
         subscription,
         note: None,
+        content: None,
     })
 }

@@ -323,7 +323,9 @@ impl World {
         let held: i64 = self.state.vnos.iter().map(|tally| tally.held.micros()).sum();
         let sessions = self.state.sessions.values().flat_map(|session| session.groups.iter());
         let by_sessions: i64 = sessions.map(|group| group.wholesale_hold.micros()).sum();
-        assert_eq!(held, by_sessions, "every hold has an open session");
+        let payments = self.state.content.payments.values();
+        let by_payments: i64 = payments.map(|payment| payment.wholesale_hold.micros()).sum();
+        assert_eq!(held, by_sessions + by_payments, "every hold has an open session or payment");
     }
 }
 

@@ -10,10 +10,10 @@ use tandem_http_api::{Page, PageQuery, Problem};
 use tandem_platform::Platform;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::access::Caller;
-use crate::identifiers;
-use crate::representation::MoneyBody;
-use crate::writes::{Errors, ask_books};
+use tandem_http_access::Caller;
+use tandem_http_access::identifiers;
+use tandem_http_access::representation::MoneyBody;
+use tandem_http_access::{Errors, ask_books};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PostingBody {

@@ -9,10 +9,10 @@ use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::Platform;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
-use crate::identifiers;
-use crate::representation::{MoneyBody, time};
-use crate::writes::{Errors, carry_out};
+use tandem_http_access::Caller;
+use tandem_http_access::identifiers;
+use tandem_http_access::representation::{MoneyBody, time};
+use tandem_http_access::{Errors, carry_out};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

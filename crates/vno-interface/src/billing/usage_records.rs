@@ -11,10 +11,10 @@ use tandem_platform::Platform;
 use utoipa::{IntoParams, ToSchema};
 
 use super::sessions::{SessionGroupBody, groups_of};
-use crate::access::Caller;
-use crate::identifiers;
-use crate::representation::{MoneyBody, time};
-use crate::writes::{Errors, ask_books};
+use tandem_http_access::Caller;
+use tandem_http_access::identifiers;
+use tandem_http_access::representation::{MoneyBody, time};
+use tandem_http_access::{Errors, ask_books};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UsageRecordBody {

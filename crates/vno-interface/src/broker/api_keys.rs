@@ -11,8 +11,8 @@ use tandem_http_api::{IdempotencyKey, JsonBody, Problem, hash_key, new_key};
 use tandem_platform::Platform;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
-use crate::writes::{Errors, carry_out};
+use tandem_http_access::Caller;
+use tandem_http_access::{Errors, carry_out};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -7,8 +7,8 @@ use tandem_http_api::Problem;
 use tandem_platform::Platform;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
-use crate::writes::Errors;
+use tandem_http_access::Caller;
+use tandem_http_access::Errors;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditBody {

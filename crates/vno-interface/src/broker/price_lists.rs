@@ -21,9 +21,9 @@ use tandem_http_api::{IdempotencyKey, Problem, random_u64};
 use tandem_platform::{Platform, in_background};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::access::Caller;
-use crate::representation::{parse, slug, time};
-use crate::writes::{Errors, carry_out, submit};
+use tandem_http_access::Caller;
+use tandem_http_access::representation::{parse, slug, time};
+use tandem_http_access::{Errors, carry_out, submit};
 
 /// Octets of one list, at most.
 pub const DECK_BYTES_MAX: usize = 64 << 20;

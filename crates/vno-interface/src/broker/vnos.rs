@@ -14,9 +14,9 @@ use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::Platform;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
-use crate::representation::{MoneyBody, parse, slug, standing};
-use crate::writes::{Errors, carry_out, unavailable};
+use tandem_http_access::Caller;
+use tandem_http_access::representation::{MoneyBody, parse, slug, standing};
+use tandem_http_access::{Errors, carry_out, unavailable};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -222,6 +222,7 @@ fn change_of(
         carriers: carriers.transpose()?,
         default_offer: None,
         calls: None,
+        content: None,
     })
 }
 

@@ -17,9 +17,9 @@ use tandem_platform::{CallEvent, CallStage, Platform};
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
-use crate::identifiers;
-use crate::writes::{Errors, carry_out, unavailable};
+use tandem_http_access::Caller;
+use tandem_http_access::identifiers;
+use tandem_http_access::{Errors, carry_out, unavailable};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CallBody {

@@ -13,10 +13,10 @@ use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::Platform;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
-use crate::identifiers;
-use crate::representation::parse;
-use crate::writes::{Errors, carry_out, unavailable};
+use tandem_http_access::Caller;
+use tandem_http_access::identifiers;
+use tandem_http_access::representation::parse;
+use tandem_http_access::{Errors, carry_out, unavailable};
 
 /// Numbers are E.164 digits, with or without `+`; prefixes the same.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]

@@ -12,9 +12,9 @@ use tandem_platform::Platform;
 use utoipa::ToSchema;
 
 use super::lines::DestinationRulesBody;
-use crate::access::Caller;
-use crate::representation::parse;
-use crate::writes::{Errors, carry_out};
+use tandem_http_access::Caller;
+use tandem_http_access::representation::parse;
+use tandem_http_access::{Errors, carry_out};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -13,10 +13,10 @@ use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::Platform;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
-use crate::identifiers;
-use crate::representation::{MoneyBody, parse};
-use crate::writes::{Errors, carry_out, unavailable};
+use tandem_http_access::Caller;
+use tandem_http_access::identifiers;
+use tandem_http_access::representation::{MoneyBody, parse};
+use tandem_http_access::{Errors, carry_out, unavailable};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccountBody {

@@ -12,10 +12,10 @@ use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::Platform;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
-use crate::identifiers;
-use crate::representation::{IdentityBody, ScopeBody, parse, standing};
-use crate::writes::{Errors, carry_out, unavailable};
+use tandem_http_access::Caller;
+use tandem_http_access::identifiers;
+use tandem_http_access::representation::{IdentityBody, ScopeBody, parse, standing};
+use tandem_http_access::{Errors, carry_out, unavailable};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LineBody {

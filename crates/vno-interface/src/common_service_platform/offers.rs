@@ -12,9 +12,9 @@ use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::Platform;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
-use crate::representation::{MoneyBody, ScopeBody, parse, slug};
-use crate::writes::{Errors, carry_out};
+use tandem_http_access::Caller;
+use tandem_http_access::representation::{MoneyBody, ScopeBody, parse, slug};
+use tandem_http_access::{Errors, carry_out};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -14,10 +14,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::accounts::AccountBody;
 use super::lines::LineBody;
-use crate::access::Caller;
-use crate::identifiers;
-use crate::representation::{IdentityBody, parse, standing};
-use crate::writes::{Errors, ask_books, carry_out, unavailable};
+use tandem_http_access::Caller;
+use tandem_http_access::identifiers;
+use tandem_http_access::representation::{IdentityBody, parse, standing};
+use tandem_http_access::{Errors, ask_books, carry_out, unavailable};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

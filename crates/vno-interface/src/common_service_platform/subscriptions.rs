@@ -9,9 +9,9 @@ use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::Platform;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::access::Caller;
-use crate::identifiers;
-use crate::writes::{Errors, carry_out};
+use tandem_http_access::Caller;
+use tandem_http_access::identifiers;
+use tandem_http_access::{Errors, carry_out};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

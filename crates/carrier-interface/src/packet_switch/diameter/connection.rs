@@ -420,9 +420,13 @@ impl Connection {
                 Ok(Response::Session(Err(reason)) | Response::Event(Err(reason))) => {
                     declined(*reason)
                 }
-                Ok(Response::Call(_) | Response::Administered(_) | Response::Done) | Err(_) => {
-                    (ResultCode::TOO_BUSY, from_domain::refusal(pending.shape))
-                }
+                Ok(
+                    Response::Call(_)
+                    | Response::Administered(_)
+                    | Response::Content(_)
+                    | Response::Done,
+                )
+                | Err(_) => (ResultCode::TOO_BUSY, from_domain::refusal(pending.shape)),
             };
             if result == ResultCode::RATING_FAILED {
                 answer.failed = Some(pending.service_context);

@@ -74,6 +74,7 @@ fn refused(refused: Refused) -> Problem {
         Refused::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
         Refused::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
         Refused::InsufficientBalance => (StatusCode::UNPROCESSABLE_ENTITY, "insufficient-balance"),
+        Refused::Content(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not-sold"),
         Refused::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused"),
         Refused::WrongState(_) => (StatusCode::CONFLICT, "wrong-state"),
     };
