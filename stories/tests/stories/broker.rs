@@ -30,6 +30,7 @@ pub struct Broker {
     pub diameter: SocketAddr,
     pub sip: SocketAddr,
     pub diameter_tls: Option<SocketAddr>,
+    pub https: Option<SocketAddr>,
     pub key: String,
 }
 
@@ -73,13 +74,15 @@ impl Broker {
             .spawn()
             .expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let (mut http, mut diameter, mut sip, mut tls) = (None, None, None, None);
+        let (mut http, mut diameter, mut sip, mut tls, mut https) = (None, None, None, None, None);
         let mut first_key = key.map(str::to_owned);
         loop {
             let line = lines.next().expect("the program says it is ready").expect("readable");
             let last = line.split_whitespace().last().unwrap_or_default();
             if line.starts_with("first admin key") {
                 first_key = Some(last.to_owned());
+            } else if line.starts_with("https") {
+                https = line.split("https://").nth(1).and_then(|address| address.parse().ok());
             } else if line.starts_with("http") {
                 let address =
                     line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
@@ -100,6 +103,7 @@ impl Broker {
             diameter: diameter.expect("a Diameter address"),
             sip: sip.expect("a SIP address"),
             diameter_tls: tls,
+            https,
             key: first_key.expect("a key"),
         }
     }

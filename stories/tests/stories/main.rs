@@ -2,6 +2,8 @@
 
 mod broker;
 mod calls;
+mod content;
+mod content_errors;
 mod data_sessions;
 mod failures;
 mod kill;

@@ -13,7 +13,7 @@ use crate::charging::{Charging, Context, Draft, admit_line, charging};
 use crate::command::Response;
 use crate::decide::Decision;
 use crate::event::{Event, Movements};
-use crate::identifier::{ApiClientId, CarrierId, LineId};
+use crate::identifier::{ApiClientId, CarrierId, IdentityKind, LineId};
 use crate::service::{Direction, Service};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -195,10 +195,15 @@ fn pay(
     payment.body.clone_from(&request.body);
     payment.merchant.clone_from(&request.merchant);
     payment.sink.clone_from(&request.sink);
+    // Answers name the number that pays, whoever was asked for it.
+    let own = charging.line.identities.iter().find(|one| one.kind() == IdentityKind::Msisdn);
     payment.phone = match &request.subject {
         Subject::Number(number) => Some(number.value().into()),
-        Subject::Line(_) => None,
+        Subject::Line(_) => own.map(|number| number.value().into()),
     };
+    if payment.phone.is_none() {
+        return Err(ContentRefusal::NotOffered);
+    }
     let Some(code) = &request.reserve else {
         take(&charging, draft, &quote, &mut payment);
         let number = next_transfer(state, &payment);
