@@ -34,6 +34,8 @@ pub struct Plan {
     /// Numbers called.
     pub destinations: Vec<String>,
     pub serving_network: Option<String>,
+    /// Rating-Group of data.
+    pub rating_group: u32,
     /// Users active at once.
     pub parallel: usize,
     /// Between two requests of one user.
@@ -100,8 +102,6 @@ struct User {
     sessions: u64,
 }
 
-const RATING_GROUP: u32 = 10;
-
 impl User {
     async fn live(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
@@ -161,7 +161,7 @@ impl User {
             };
             let closing = request_type == RequestType::Termination;
             let group = RequestGroup {
-                rating_group: Some(RATING_GROUP),
+                rating_group: Some(self.plan.rating_group),
                 requested: (!closing).then(Units::default),
                 used,
                 reporting_reason: used.map(|_| if closing { 2 } else { 0 }),

@@ -8,19 +8,23 @@ use axum::response::{IntoResponse, Response};
 use crate::error::Error;
 
 pub(crate) const X_CORRELATOR: HeaderName = HeaderName::from_static("x-correlator");
-const LENGTH_MAX: usize = 256;
+/// What the files of this path allow: characters beside letters and digits, and the length.
+fn pattern(path: &str) -> (&'static [u8], usize) {
+    if path.starts_with("/device-roaming-status/") { (b"-", 55) } else { (b"-_:;./<>{}", 256) }
+}
 
-fn is_valid(value: &[u8]) -> bool {
-    let plain = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_:;./<>{}".contains(octet);
-    value.len() <= LENGTH_MAX && value.iter().all(plain)
+fn is_valid(value: &[u8], path: &str) -> bool {
+    let (others, length_max) = pattern(path);
+    let plain = |octet: &u8| octet.is_ascii_alphanumeric() || others.contains(octet);
+    value.len() <= length_max && value.iter().all(plain)
 }
 
 pub(crate) async fn correlate(request: Request, next: Next) -> Response {
     let Some(value) = request.headers().get(X_CORRELATOR).cloned() else {
         return next.run(request).await;
     };
-    if !is_valid(value.as_bytes()) {
-        return Error::invalid("x-correlator: letters, digits and -_:;./<>{}, at most 256")
+    if !is_valid(value.as_bytes(), request.uri().path()) {
+        return Error::invalid("x-correlator: not of the pattern in the API's file")
             .into_response();
     }
     let mut response = next.run(request).await;

@@ -47,7 +47,7 @@ pub enum LedgerAccount {
     CarrierPayable(#[n(0)] CarrierId),
     #[n(11)]
     ContentProviderPayable(#[n(0)] ContentProviderId),
-    /// The provider's part of the VNO's content sales.
+    /// What content sold to the VNO's subscribers cost the broker: the providers' parts.
     #[n(12)]
     ContentShare(#[n(0)] VnoId),
 }

@@ -12,4 +12,4 @@ pub use idempotency::IdempotencyKey;
 pub use key::{KEY_PREFIX, bearer, hash_key, new_key, random_u64};
 pub use page::{Page, PageQuery};
 pub use problem::Problem;
-pub use server::{HttpServer, serve, serve_tls};
+pub use server::{Bound, HttpServer, serve, serve_tls};

@@ -37,16 +37,31 @@ impl HttpServer {
     }
 }
 
+/// A listening address, not answered yet: for routers that must know it.
+pub struct Bound {
+    pub address: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Bound {
+    pub async fn to(listen: SocketAddr) -> io::Result<Bound> {
+        let listener = TcpListener::bind(listen).await?;
+        Ok(Bound { address: listener.local_addr()?, listener })
+    }
+
+    pub fn serve(self, router: Router) -> HttpServer {
+        let listener = self.listener.tap_io(|stream| {
+            // Small answers must not wait for more.
+            let _ = stream.set_nodelay(true);
+        });
+        let (stop, task) = run(listener, router);
+        HttpServer { address: self.address, stop, tasks: vec![task] }
+    }
+}
+
 /// Serves a router; what it does not know is answered with a problem.
 pub async fn serve(listen: SocketAddr, router: Router) -> io::Result<HttpServer> {
-    let listener = TcpListener::bind(listen).await?;
-    let address = listener.local_addr()?;
-    let listener = listener.tap_io(|stream| {
-        // Small answers must not wait for more.
-        let _ = stream.set_nodelay(true);
-    });
-    let (stop, task) = run(listener, router);
-    Ok(HttpServer { address, stop, tasks: vec![task] })
+    Ok(Bound::to(listen).await?.serve(router))
 }
 
 /// As [`serve`], over TLS.

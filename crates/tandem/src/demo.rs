@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tandem_carrier_interface::packet_switch::diameter::{self, DiameterOptions, DiameterServer};
+use tandem_content_interface::ContentOptions;
 use tandem_domain::identifier::VnoId;
 use tandem_domain::money::{Amount, Currency, Money};
 use tandem_platform::{Options, Platform};
@@ -17,6 +18,7 @@ use tandem_simulators::switch::Outcome;
 use tandem_simulators::traffic::{self, Counts, Habit, Plan};
 
 use crate::screen;
+use crate::shop::{self, Counter, Sales};
 use crate::telephony::Telephony;
 use crate::world::{CARRIERS, SERVER_REALM, VNOS, World, number_of};
 
@@ -98,7 +100,7 @@ fn build(platform: &Platform, subscribers: u32) -> anyhow::Result<()> {
         world.top_up(vno, subscribers / 10 + 1..=subscribers / 2, money("25.00")?)?;
         world.top_up(vno, subscribers / 2 + 1..=subscribers, money("3.00")?)?;
     }
-    Ok(())
+    shop::build(&mut world)
 }
 
 fn first_number(vno: usize) -> u64 {
@@ -117,8 +119,12 @@ async fn show(
     let callers = (first_number(0), u64::from(arguments.subscribers));
     let telephony =
         Telephony::start(platform, arguments.sip, (!arguments.idle).then_some(callers)).await?;
-    let router = tandem_vno_interface::router(platform.clone());
-    let http = tandem_http_api::serve(arguments.http, router).await.context("HTTP")?;
+    let bound = tandem_http_api::Bound::to(arguments.http).await.context("HTTP")?;
+    let issuer = format!("http://{}", bound.address);
+    let content = ContentOptions { issuer, private_sinks: true, ..ContentOptions::default() };
+    let content = tandem_content_interface::router(platform.clone(), content).await?;
+    let router = tandem_vno_interface::router(platform.clone()).merge(content);
+    let http = bound.serve(router);
     println!("http      http://{}   (API reader: /docs, key: {key})", http.address);
     println!("diameter  {}   (peers: see docs/demo-world.md)", diameter.address);
     println!("sip       {}   (trunks: GET /v1/carriers/nordtel/trunks)", telephony.server.address);
@@ -129,6 +135,7 @@ async fn show(
     } else {
         start_traffic(arguments, &diameter, &counts, &stop).await?
     };
+    let sales = open_shop(arguments, platform, http.address, &stop)?;
     watch(platform, duration, arguments.idle).await?;
     stop.store(true, Ordering::Relaxed);
     for switch in switches {
@@ -137,7 +144,32 @@ async fn show(
     let calls = telephony.stop().await;
     diameter.stop().await;
     http.stop().await;
-    summary(platform, &counts, &calls).await
+    summary(platform, &counts, &calls, &sales).await
+}
+
+/// Playhouse opens, with the users of both VNOs as its customers.
+fn open_shop(
+    arguments: &DemoArguments,
+    platform: &Platform,
+    http: SocketAddr,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<Arc<Sales>> {
+    let counter = Counter::new(http, users(arguments), arguments.seed)?;
+    let sales = counter.sales.clone();
+    if !arguments.idle {
+        tokio::task::block_in_place(|| shop::register(&World::new(platform), counter.shop()))?;
+        tokio::spawn(counter.run(stop.clone()));
+    }
+    Ok(sales)
+}
+
+/// MSISDNs of all users, without plus.
+fn users(arguments: &DemoArguments) -> Vec<String> {
+    let of = |vno| {
+        (0..u64::from(arguments.subscribers))
+            .map(move |number| number_of(first_number(vno) + number))
+    };
+    (0..VNOS.len()).flat_map(of).collect()
 }
 
 async fn start_traffic(
@@ -146,12 +178,7 @@ async fn start_traffic(
     counts: &Arc<Counts>,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
-    let users: Vec<String> = (0..VNOS.len())
-        .flat_map(|vno| {
-            (0..u64::from(arguments.subscribers))
-                .map(move |number| number_of(first_number(vno) + number))
-        })
-        .collect();
+    let users = users(arguments);
     let habits: [(usize, &[Habit]); 5] = [
         (0, &[Habit::Voice]),
         (1, &[Habit::Data, Habit::Voice, Habit::Messages]),
@@ -172,6 +199,8 @@ async fn start_traffic(
                 users: users.clone(),
                 destinations: DESTINATIONS.map(String::from).to_vec(),
                 // Orbita serves from space (TS 23.003: 901 is shared by satellite networks).
+                // KabelNet's users watch what Playhouse pays for.
+                rating_group: if carrier == 2 { shop::STREAM } else { 10 },
                 serving_network: Some(if carrier == 3 { "90112" } else { "26201" }.into()),
                 parallel: if quiet { arguments.parallel / 4 + 1 } else { arguments.parallel },
                 pause: Duration::from_millis(if quiet { 100 } else { 40 }),
@@ -232,7 +261,12 @@ async fn watch(
     }
 }
 
-async fn summary(platform: &Platform, counts: &Counts, calls: &Outcome) -> anyhow::Result<()> {
+async fn summary(
+    platform: &Platform,
+    counts: &Counts,
+    calls: &Outcome,
+    sales: &Sales,
+) -> anyhow::Result<()> {
     let earnings = platform.read(|state, _| screen::earnings(state)).await?;
     println!();
     print!("{}", screen::table(&earnings));
@@ -251,6 +285,13 @@ async fn summary(platform: &Platform, counts: &Counts, calls: &Outcome) -> anyho
         calls.cut,
         calls.refused.values().sum::<u64>(),
         calls.lost
+    );
+    println!(
+        "  {} purchases through the payment API, {} refused, {} refunded, {} without an answer",
+        of(&sales.sold),
+        of(&sales.refused),
+        of(&sales.refunded),
+        of(&sales.failed)
     );
     println!();
     Ok(())

@@ -7,6 +7,7 @@ mod demo;
 mod import;
 mod screen;
 mod serve;
+mod shop;
 mod telephony;
 mod world;
 

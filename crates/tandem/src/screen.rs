@@ -27,7 +27,6 @@ pub struct Earnings {
 pub struct VnoEarnings {
     pub revenue: Amount,
     pub wholesale: Amount,
-    pub content: Amount,
 }
 
 pub fn earnings(state: &State) -> Earnings {
@@ -37,7 +36,6 @@ pub fn earnings(state: &State) -> Earnings {
         VnoEarnings {
             revenue: of(LedgerAccount::VnoRevenue(id)),
             wholesale: of(LedgerAccount::BrokerRevenue(id)),
-            content: of(LedgerAccount::ContentShare(id)).negated(),
         }
     };
     let vnos: Vec<VnoEarnings> = (0..VNOS.len()).map(vno).collect();
@@ -48,7 +46,9 @@ pub fn earnings(state: &State) -> Earnings {
     };
     Earnings {
         broker_revenue: total(LedgerAccount::BrokerRevenue),
-        broker_cost: total(LedgerAccount::CostOfService).negated(),
+        broker_cost: total(LedgerAccount::CostOfService)
+            .saturating_add(total(LedgerAccount::ContentShare))
+            .negated(),
         carriers: (0..CARRIERS.len())
             .map(|index| of(LedgerAccount::CarrierPayable(CarrierId::new(index as u16))))
             .collect(),
@@ -133,7 +133,7 @@ pub fn table(earnings: &Earnings) -> String {
         let _ = writeln!(text, "  {name:<26}{:>12}{:>12}{margin:>12}", cents(revenue), cents(cost));
     };
     for (vno, (_, name)) in earnings.vnos.iter().zip(VNOS) {
-        row(&format!("VNO {name}"), vno.revenue, vno.wholesale.saturating_add(vno.content));
+        row(&format!("VNO {name}"), vno.revenue, vno.wholesale);
     }
     row("Broker", earnings.broker_revenue, earnings.broker_cost);
     for (earned, (_, name, kind, _)) in earnings.carriers.iter().zip(CARRIERS) {

@@ -100,7 +100,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn install_csv(
+    pub fn install_csv(
         &mut self,
         owner: PriceListOwner,
         name: &str,

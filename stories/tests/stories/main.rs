@@ -2,6 +2,7 @@
 
 mod broker;
 mod calls;
+mod camara;
 mod content;
 mod content_errors;
 mod data_sessions;

@@ -1,6 +1,7 @@
 //! `tandem bench`: figures, each seen in the run that prints it.
 
 mod charging;
+mod content;
 mod deck;
 mod diameter;
 mod memory;
@@ -29,6 +30,8 @@ enum Bench {
     Sip(Shape),
     /// Price one call from a deck of 200,000 prefixes.
     Rating(Shape),
+    /// One-step payments of content over HTTPS.
+    Content(Shape),
     /// A deck of 200,000 prefixes changed while requests come.
     Deck(Shape),
     /// Resident memory of an idle subscriber with one line, one account and three buckets.
@@ -71,6 +74,10 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
             (sip::run(shape.seconds.unwrap_or(5), shape.subscribers.unwrap_or(20_000))?, shape.json)
         }
         Bench::Rating(shape) => (rating::run(shape.seconds.unwrap_or(3))?, shape.json),
+        Bench::Content(shape) => (
+            content::run(shape.seconds.unwrap_or(5), shape.subscribers.unwrap_or(20_000))?,
+            shape.json,
+        ),
         Bench::Deck(shape) => (
             deck::run(shape.seconds.unwrap_or(5), shape.subscribers.unwrap_or(100_000))?,
             shape.json,
