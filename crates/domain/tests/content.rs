@@ -602,6 +602,26 @@ fn sponsored_traffic_is_free_for_the_subscriber_and_set_off_against_the_share() 
 }
 
 #[test]
+fn an_allowance_pays_before_money_and_the_provider_gets_its_part_all_the_same() {
+    let mut shop = Shop::new("20.00");
+    let film = shop.item("a-film", "11.90", ItemKind::OneOff, None);
+    let offer = shop.world.offer(0, "4.00", tandem_domain::quantity::Unit::Events, 2, "4.00");
+    let subscriber = shop.alice;
+    shop.world.administer(Administer::Subscribe { subscriber, offer, account: None });
+    let before = shop.world.balance(shop.alice);
+    let line = shop.line();
+    for _ in 0..2 {
+        shop.world.administer(Administer::BuyContent { line, item: film });
+    }
+    assert_eq!(shop.world.balance(shop.alice), before);
+    assert_eq!(shop.owed(), amount("14.00"));
+    assert_eq!(shop.world.ledger(LedgerAccount::VnoDeferred(VNO)), Amount::ZERO);
+    shop.world.administer(Administer::BuyContent { line, item: film });
+    assert_eq!(shop.world.balance(shop.alice), before.saturating_sub(amount("11.90")));
+    shop.world.assert_balanced();
+}
+
+#[test]
 fn a_payment_that_memory_let_go_comes_back_only_fresh_from_the_books() {
     let mut shop = Shop::new("20.00");
     let payment = shop.pay("5.00").expect("sold");

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
+use tandem_simulators::gateway::Gateway;
 use tandem_simulators::shop::{Answer, Heard, Shop, Sink, payment};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::broker::{Broker, account, call};
+use crate::phone::DataSession;
 
 const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/tls");
 pub const ISSUER: &str = "https://broker.tandem.example";
@@ -551,6 +553,17 @@ async fn banks_ask_whether_a_sim_was_swapped_and_apps_what_is_left() {
     assert_eq!(checked.body["thresholdExceeded"], true);
     let unseen = market.post("/device-roaming-status/v1/retrieve", &device).await;
     assert_eq!((unseen.status, unseen.code()), (503, "UNAVAILABLE"));
+    let gateway = Gateway::connect(broker.diameter, "pgw.wavecom.example", "wavecom.example", 1);
+    let (switch, _pushes) = gateway.await.expect("connected");
+    let mut session = DataSession::new("pgw.wavecom.example;9;1", &PHONE[1..]);
+    session.serving_network = Some("20801");
+    session.open(&switch).await;
+    let roaming = market.post("/device-roaming-status/v1/retrieve", &device).await;
+    assert_eq!(roaming.body["roaming"], true, "{roaming:?}");
+    assert_eq!(
+        (&roaming.body["countryCode"], &roaming.body["countryName"]),
+        (&json!(208), &json!(["FR"]))
+    );
     let unknown = market.post("/sim-swap/v2/check", &json!({ "phoneNumber": "+4999999999" })).await;
     assert_eq!((unknown.status, unknown.code()), (404, "IDENTIFIER_NOT_FOUND"));
 }

@@ -469,6 +469,47 @@ async fn refunds_must_fit_their_payment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_left_gets_no_refund_and_what_has_a_date_is_not_refunded_after_it() {
+    let market = Market::open("30.00", rules()).await;
+    let id = id_of(&market.pay("6.00", "film").await);
+    let subscriber = format!("/v1/vnos/aria/subscribers/{}", market.alice);
+    market.broker.ask("PATCH", &subscriber, json!({ "standing": "closed" }));
+    let refused = market.post(&refund_of(&id), &total("1")).await;
+    assert_error(&refused, 403, "CARRIER_BILLING_REFUND.REFUND_DENIED", "the account is closed");
+    let bought = market.pay("1.00", "more").await;
+    assert!(bought.status == 403 || bought.status == 404, "{bought:?}");
+    market.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_match_too_much_ask_for_more_criteria() {
+    let market = std::sync::Arc::new(Market::open("500.00", rules()).await);
+    let mut asked = tokio::task::JoinSet::new();
+    for shard in 0..16 {
+        let market = market.clone();
+        asked.spawn(async move {
+            for number in 0..626 {
+                let sold = market.pay("0.01", &format!("{shard}-{number}")).await;
+                assert_eq!(sold.status, 201, "{sold:?}");
+            }
+        });
+    }
+    asked.join_all().await;
+    let all = market.get(PAYMENTS).await;
+    assert_error(&all, 400, "CARRIER_BILLING.TOO_MANY_MATCHING_RECORDS", "10016 payments");
+    let none = market.get(&format!("{PAYMENTS}?paymentStatus=reserved")).await;
+    assert_eq!((none.status, none.body), (200, json!([])));
+    let id = id_of(&market.pay("10.00", "big").await);
+    let path = refund_of(&id);
+    for number in 0..201 {
+        assert_eq!(market.post(&path, &partial("0.01", &format!("r-{number}"))).await.status, 201);
+    }
+    let all = market.get(&path).await;
+    assert_error(&all, 400, "CARRIER_BILLING_REFUND.TOO_MANY_MATCHING_RECORDS", "201 refunds");
+    std::sync::Arc::into_inner(market).expect("nobody else").audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_say_what_is_wrong_with_their_filters() {
     let market = Market::open("20.00", rules()).await;
     for number in 0..3 {

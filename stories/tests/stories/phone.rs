@@ -14,6 +14,8 @@ pub struct DataSession {
     pub id: String,
     pub msisdn: String,
     pub number: u32,
+    /// MCC and MNC.
+    pub serving_network: Option<&'static str>,
 }
 
 pub fn octets(octets: u64) -> Units {
@@ -22,7 +24,12 @@ pub fn octets(octets: u64) -> Units {
 
 impl DataSession {
     pub fn new(id: &str, msisdn: &str) -> DataSession {
-        DataSession { id: id.into(), msisdn: msisdn.into(), number: 0 }
+        DataSession {
+            id: id.into(),
+            msisdn: msisdn.into(),
+            number: 0,
+            serving_network: Some("26201"),
+        }
     }
 
     /// Sends the next request of the session; None when no answer came.
@@ -73,7 +80,7 @@ impl DataSession {
             service_identifier: None,
             groups: &[group],
             access_point: Some("internet"),
-            serving_network: Some("26201"),
+            serving_network: self.serving_network,
             called_party: None,
             calling_party: None,
             recipient: None,

@@ -14,7 +14,8 @@ use crate::context::{Access, Content};
 use crate::error::Error;
 
 const PER_PAGE_MAX: u64 = 100;
-const MATCHING_MAX: u64 = 100_000;
+const MATCHING_MAX: u64 = 10_000;
+const REFUNDS_MATCHING_MAX: u64 = 200;
 const CONTENT_LAST_KEY: HeaderName = HeaderName::from_static("content-last-key");
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
@@ -136,7 +137,7 @@ pub(super) async fn payments(
     let (found, total) =
         content.ask_books(move |books| books.payments(&filter, offset, limit)).await?;
     if total > MATCHING_MAX {
-        let message = "more than 100000 payments match: narrow the dates";
+        let message = "more than 10000 payments match: narrow the dates";
         let code = "CARRIER_BILLING.TOO_MANY_MATCHING_RECORDS";
         return Err(Error::new(StatusCode::BAD_REQUEST, code, message));
     }
@@ -176,6 +177,11 @@ pub(super) async fn refunds(
         found.reverse();
     }
     let total = found.len() as u64;
+    if total > REFUNDS_MATCHING_MAX {
+        let message = "more than 200 refunds match: narrow the dates";
+        let code = "CARRIER_BILLING_REFUND.TOO_MANY_MATCHING_RECORDS";
+        return Err(Error::new(StatusCode::BAD_REQUEST, code, message));
+    }
     let skip = usize::try_from(listing.offset()).unwrap_or(usize::MAX);
     let take = usize::try_from(listing.per_page).unwrap_or(1);
     let page: Vec<RefundOut> =

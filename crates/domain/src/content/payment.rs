@@ -284,6 +284,9 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// Refunds of one payment; it is one value, and stays small.
+    pub const REFUNDS_MAX: usize = 256;
+
     /// What was refunded so far, in the price's currency and style.
     pub fn refunded(&self) -> Amount {
         self.refunds.iter().fold(Amount::ZERO, |sum, refund| sum.saturating_add(refund.amount))

@@ -54,7 +54,8 @@ fn refund(
     let days = rules.map_or(0, |rules| rules.refund_days);
     let paid_at = payment.paid_at.unwrap_or(payment.created_at);
     let is_late = days > 0 && now > paid_at.plus_seconds(u64::from(days) * 24 * 3600);
-    if is_late || payment.sale.gross().is_zero() {
+    let is_full = payment.refunds.len() >= Payment::REFUNDS_MAX;
+    if is_late || is_full || payment.sale.gross().is_zero() {
         return Err(ContentRefusal::NotRefundable);
     }
     let subscriber = state.subscriber(payment.sale.payer.subscriber());
