@@ -41,6 +41,12 @@ pub(crate) fn load(connection: &Connection, path: &Path) -> Result<State, BooksE
         state.answered.keep(Timestamp::from_millis(row.get(0)?), RequestKey(key.into()), reply);
     }
     content::load_payments(connection, &mut state)?;
+    let mut statement = connection.prepare("SELECT number, network FROM ported")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let network = decode("ported number", row.get_ref(1)?.as_blob().unwrap_or_default())?;
+        state.ported.insert(unsigned(row.get(0)?), network);
+    }
     Ok(state)
 }
 

@@ -119,6 +119,7 @@ impl Projector {
         self.state.answered = Answered::default();
         self.state.timers = Default::default();
         self.state.content.payments.clear();
+        self.state.ported.clear();
     }
 }
 
@@ -218,6 +219,18 @@ fn write_event(
             let mut statement = transaction
                 .prepare_cached("INSERT OR REPLACE INTO notification VALUES (?1, ?2)")?;
             statement.execute(params![signed(notification.id.0), encode(notification.as_ref())])?;
+            Ok(())
+        }
+        Event::NumbersPorted(numbers) => {
+            let mut put =
+                transaction.prepare_cached("INSERT OR REPLACE INTO ported VALUES (?1, ?2)")?;
+            let mut remove = transaction.prepare_cached("DELETE FROM ported WHERE number = ?1")?;
+            for (number, network) in numbers {
+                match network {
+                    Some(network) => put.execute(params![signed(*number), encode(network)])?,
+                    None => remove.execute([signed(*number)])?,
+                };
+            }
             Ok(())
         }
         Event::NotificationDone(id) => {

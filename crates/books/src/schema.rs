@@ -50,6 +50,8 @@ const STEPS: &[&str] = &["
     CREATE INDEX content_entry_by_payment ON content_entry (payment);
     CREATE TABLE content_subscription (line INTEGER NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (line, number)) WITHOUT ROWID;
     CREATE TABLE notification (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+", "
+    CREATE TABLE ported (number INTEGER PRIMARY KEY, network BLOB NOT NULL);
 "];
 
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), BooksError> {

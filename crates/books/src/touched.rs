@@ -103,6 +103,7 @@ impl Touched {
             | Event::DirectiveIssued(_)
             | Event::DirectiveDone(_)
             | Event::NotificationIssued(_)
+            | Event::NumbersPorted(_)
             | Event::NotificationDone(_)
             | Event::SweepBegun(_)
             | Event::SweepAdvanced(_)

@@ -5,6 +5,8 @@ use minicbor::{Decode, Encode};
 use crate::digits::Digits;
 use crate::identifier::CarrierId;
 use crate::money::Amount;
+use crate::period::WeeklyWindow;
+use crate::time::Timestamp;
 
 /// How SIP is carried to a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -103,6 +105,26 @@ impl DestinationRules {
     }
 }
 
+/// Rules that hold at certain hours only, on top of the others.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TimedRules {
+    /// In the VNO's time zone.
+    #[n(0)]
+    pub window: WeeklyWindow,
+    #[n(1)]
+    pub destinations: DestinationRules,
+}
+
+impl TimedRules {
+    pub const ENTRIES_MAX: usize = 100;
+
+    /// Do all rules of this moment allow the number?
+    pub fn allow(rules: &[TimedRules], called: Digits, at: Timestamp, time_zone: &str) -> bool {
+        let mut now = rules.iter().filter(|rule| rule.window.contains(at, time_zone));
+        now.all(|rule| rule.destinations.allow(called))
+    }
+}
+
 /// Where calls to a line go instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Forwarding {
@@ -142,6 +164,12 @@ pub struct LineCalls {
     /// Its number is not shown to those it calls.
     #[n(6)]
     pub withholds_number: bool,
+    #[n(7)]
+    #[cbor(default)]
+    pub timed: Vec<TimedRules>,
+    /// What the line may spend on calls in a calendar month, with tax.
+    #[n(8)]
+    pub spend_max: Option<Amount>,
 }
 
 /// Asked before a call is connected.
@@ -197,4 +225,22 @@ pub struct VnoCalls {
     /// Numbers that are connected at once, without control or charge.
     #[n(6)]
     pub emergency: Vec<Digits>,
+    #[n(7)]
+    #[cbor(default)]
+    pub timed: Vec<TimedRules>,
+    /// Calls of all its subscribers at once; 0 = as many as come.
+    #[n(8)]
+    #[cbor(default)]
+    pub calls_max: u32,
+    /// Calls of one subscriber at once; 0 = as many as money covers.
+    #[n(9)]
+    #[cbor(default)]
+    pub subscriber_calls_max: u16,
+    /// Seconds of one call; 0 = as many as money covers.
+    #[n(10)]
+    #[cbor(default)]
+    pub seconds_max: u32,
+    /// What each line may spend on calls in a calendar month, with tax.
+    #[n(11)]
+    pub spend_max: Option<Amount>,
 }

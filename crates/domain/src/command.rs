@@ -16,6 +16,7 @@ use crate::charging::{
 use crate::content::{
     ContentCommand, ContentRefusal, ItemKind, Payment, PaymentId, ProviderShare, VnoContent,
 };
+use crate::digits::Digits;
 use crate::directive::{DirectiveId, DirectiveOutcome};
 use crate::event::Profile;
 use crate::identifier::{
@@ -171,6 +172,8 @@ pub enum Administer {
         note: Option<Box<str>>,
     },
     EndSession(SessionId),
+    /// Numbers and a prefix of the network that serves them; None = their own again.
+    PortNumbers(Vec<(Digits, Option<Digits>)>),
     /// Creates or replaces what the two parties and the broker agreed on; without a share it ends.
     SetAgreement {
         provider: ContentProviderId,

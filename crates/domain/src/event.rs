@@ -15,6 +15,7 @@ use crate::content::{
     Agreement, ApiClient, ContentEntry, ContentItem, ContentSubscription, LineContent,
     Notification, NotificationId, Payment, Sponsorship,
 };
+use crate::digits::Digits;
 use crate::directive::{Directive, DirectiveId};
 use crate::encoding;
 use crate::identifier::{
@@ -178,6 +179,10 @@ pub enum Event {
         #[cbor(with = "minicbor::bytes")]
         [u8; 32],
     ),
+
+    /// Keys of numbers and the prefix of the network that serves them; None = their own again.
+    #[n(70)]
+    NumbersPorted(#[n(0)] Vec<(u64, Option<Digits>)>),
 
     #[n(50)]
     DirectiveIssued(#[n(0)] Box<Directive>),

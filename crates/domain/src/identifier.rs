@@ -74,6 +74,11 @@ index_identifier!(
     /// A content provider's OAuth client.
     ApiClientId, u32);
 
+impl PriceListId {
+    /// Of counters that count what lines spend on calls, each under its line's number.
+    pub const SPENT_ON_CALLS: PriceListId = PriceListId::new(u32::MAX);
+}
+
 impl CarrierId {
     /// Of what comes over nobody's network, such as a purchase through the content provider interface.
     pub const NOBODY: CarrierId = CarrierId::new(u16::MAX);

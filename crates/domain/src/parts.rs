@@ -28,6 +28,12 @@ impl Placed for SessionId {
     }
 }
 
+impl Placed for u64 {
+    fn place(&self) -> usize {
+        spread(*self)
+    }
+}
+
 impl Placed for PaymentId {
     fn place(&self) -> usize {
         spread(self.to_bits())

@@ -13,6 +13,7 @@ use crate::answered::Answered;
 use crate::catalogue::Registry;
 use crate::charging::Session;
 use crate::content::{ContentState, Payment};
+use crate::digits::Digits;
 use crate::directive::{Directive, DirectiveId};
 use crate::identifier::{
     AccountId, CarrierId, Identity, LineId, PeerId, SessionId, SubscriberId, VnoId,
@@ -43,6 +44,10 @@ pub struct VnoTally {
     /// Cumulative use that tiered wholesale prices look at.
     #[n(5)]
     pub counters: Vec<Counter>,
+    /// Calls under way.
+    #[n(6)]
+    #[cbor(default)]
+    pub calls: u32,
 }
 
 /// The last Origin-State-Id of each host behind a peer.
@@ -73,9 +78,17 @@ pub struct State {
     pub sweeps_begun: u64,
     pub timers: Timers,
     pub content: ContentState,
+    /// Numbers that another network serves than their prefix says, by [`Digits::to_key`].
+    pub ported: Parts<u64, Digits>,
 }
 
 impl State {
+    /// The number by which carriers price a call to `called`: a prefix of the network that serves it.
+    pub fn carried_to(&self, called: Digits) -> Digits {
+        let ported = called.to_key().and_then(|key| self.ported.get(&key));
+        ported.copied().unwrap_or(called)
+    }
+
     pub fn subscriber(&self, id: SubscriberId) -> Option<&Subscriber> {
         self.subscribers.at(id)
     }

@@ -94,7 +94,17 @@ const DAYS: [&str; 7] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 impl WindowBody {
-    fn to_domain(&self) -> Result<WeeklyWindow, Problem> {
+    pub fn of(window: &WeeklyWindow) -> WindowBody {
+        let time = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+        let days = DAYS.iter().enumerate().filter(|(index, _)| window.days & (1 << index) != 0);
+        WindowBody {
+            days: days.map(|(_, name)| (*name).to_owned()).collect(),
+            from: time(window.from_minute),
+            to: time(window.to_minute),
+        }
+    }
+
+    pub fn to_domain(&self) -> Result<WeeklyWindow, Problem> {
         let mut days = 0u8;
         for day in &self.days {
             let index = DAYS.iter().position(|name| name == day);

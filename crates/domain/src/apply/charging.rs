@@ -7,6 +7,7 @@ use crate::charging::{BucketChange, CounterOwner, Group, Session};
 use crate::event::{Movements, SessionClosing, SessionReport, SessionRerouted};
 use crate::identifier::{SessionId, SubscriberId};
 use crate::ledger::Entry;
+use crate::service::Service;
 use crate::state::State;
 use crate::subscriber;
 use crate::time::Timestamp;
@@ -22,6 +23,7 @@ pub(super) fn open(
     post_entry(state, &entry)?;
     let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
     tally.sessions_opened = tally.sessions_opened.max(session.id.number());
+    tally.calls += u32::from(session.context.service == Service::Voice);
     state.admit_session(Box::new(session.clone()));
     Ok(())
 }
@@ -93,6 +95,8 @@ pub(super) fn close(
 ) -> Result<(), &'static str> {
     let mut session = state.sessions.remove(&closing.session).ok_or("unknown session")?;
     state.session_keys.remove(&session.key);
+    let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
+    tally.calls = tally.calls.saturating_sub(u32::from(session.context.service == Service::Voice));
     let mut entry = Entry::new();
     closing.groups.iter().for_each(|group| replace_group(&mut session, group, &mut entry));
     for subscriber in session.subscribers() {

@@ -109,6 +109,15 @@ fn apply_event(
             content::apply_secret(state, *secret);
             Ok(())
         }
+        Event::NumbersPorted(numbers) => {
+            for (key, network) in numbers {
+                match network {
+                    Some(network) => state.ported.insert(*key, *network),
+                    None => state.ported.remove(key),
+                };
+            }
+            Ok(())
+        }
         Event::AgreementSet(..)
         | Event::ContentItemSet(..)
         | Event::SponsorshipSet(..)

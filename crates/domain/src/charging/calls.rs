@@ -10,10 +10,10 @@ use super::request::{
     CallPart, Declined, GroupAnswer, GroupOutcome, GroupRequest, SessionAnswer, SessionRequest,
     SessionVerb, UnitCounts,
 };
-use super::session::Context;
+use super::session::{Context, Session};
 use super::sessions::{admit, charging, decide_session, identify};
 use super::settle::derived;
-use crate::calls::{Forwarding, LineCalls, VnoCalls, Webhook};
+use crate::calls::{Forwarding, LineCalls, TimedRules, VnoCalls, Webhook};
 use crate::decide::Decision;
 use crate::digits::Digits;
 use crate::identifier::{CarrierId, Identity, IdentityKind, LineId, PeerId};
@@ -219,7 +219,7 @@ fn outbound(
         charge,
         target,
         called,
-        seconds_max: settings.map_or(0, |calls| calls.seconds_max),
+        seconds_max: seconds_max(&charging),
         withholds_number: settings.is_some_and(|calls| calls.withholds_number),
         number,
         webhook: charging.vno.calls.as_deref().and_then(|calls| calls.webhook.clone()),
@@ -257,17 +257,42 @@ fn may_call(charging: &Charging<'_>, called: Digits) -> Result<(), Declined> {
     if !lists.into_iter().all(|list| list.allow(called)) {
         return Err(Declined::DestinationBarred);
     }
-    let most = own.map_or(0, |calls| usize::from(calls.calls_max));
-    if most > 0 {
-        let sessions = charging.state.sessions_of(charging.subscriber.id).iter();
-        let running = sessions
-            .filter_map(|id| charging.state.sessions.get(id))
-            .filter(|one| one.line == charging.line_id && one.context.service == Service::Voice);
-        if running.count() >= most {
-            return Err(Declined::TooManyCalls);
-        }
+    let of_vno = charging.vno.calls.as_deref();
+    let timed = of_vno.into_iter().map(|calls| &calls.timed);
+    let mut timed = timed.chain(own.map(|calls| &calls.timed));
+    let zone = &charging.vno.time_zone;
+    if !timed.all(|rules| TimedRules::allow(rules, called, charging.now, zone)) {
+        return Err(Declined::DestinationBarred);
+    }
+    let full = |most: usize, running: usize| most > 0 && running >= most;
+    let of_line = own.map_or(0, |calls| usize::from(calls.calls_max));
+    let of_subscriber = of_vno.map_or(0, |calls| usize::from(calls.subscriber_calls_max));
+    let of_all = of_vno.map_or(0, |calls| calls.calls_max as usize);
+    let all = charging.state.tally(charging.vno.id).map_or(0, |tally| tally.calls as usize);
+    let line_only = |one: &&Session| one.line == charging.line_id;
+    if full(of_all, all)
+        || full(of_subscriber, running_calls(charging).count())
+        || full(of_line, running_calls(charging).filter(line_only).count())
+    {
+        return Err(Declined::TooManyCalls);
     }
     Ok(())
+}
+
+/// Calls of the subscriber's own lines.
+fn running_calls<'a>(charging: &Charging<'a>) -> impl Iterator<Item = &'a Session> {
+    let (state, own) = (charging.state, charging.subscriber.id);
+    let sessions = state.sessions_of(own).iter().filter_map(|id| state.sessions.get(id));
+    sessions
+        .map(Box::as_ref)
+        .filter(move |one| one.line.subscriber() == own && one.context.service == Service::Voice)
+}
+
+/// The shorter of what line and VNO allow one call; 0 = no limit.
+fn seconds_max(charging: &Charging<'_>) -> u32 {
+    let own = charging.line.calls.as_deref().map_or(0, |calls| calls.seconds_max);
+    let of_vno = charging.vno.calls.as_deref().map_or(0, |calls| calls.seconds_max);
+    [own, of_vno].into_iter().filter(|most| *most > 0).min().unwrap_or(0)
 }
 
 fn session(
@@ -379,7 +404,7 @@ fn price(charging: &Charging<'_>, candidate: &Candidate) -> Result<routing::Pric
             let query = RateQuery {
                 service: over.context.service,
                 direction: over.context.direction,
-                destination: over.context.destination,
+                destination: rates::carried_to(&over),
                 rating_group: None,
                 service_identifier: None,
                 serving_network: None,

@@ -5,16 +5,18 @@
 
 use smallvec::SmallVec;
 
-use super::draft::Draft;
+use super::draft::{CounterOwner, Draft};
 use super::group::{Group, GroupKey, Hold, PayerLeg};
 use super::session::Context;
 use crate::catalogue::Use;
-use crate::identifier::{AccountId, BucketId, CarrierId, LineId};
+use crate::identifier::{AccountId, BucketId, CarrierId, LineId, PriceListId};
 use crate::money::Amount;
 use crate::party::Vno;
+use crate::period::calendar_month;
 use crate::quantity::Unit;
+use crate::service::Service;
 use crate::state::State;
-use crate::subscriber::{Account, Bucket, Line, Pays, Subscriber};
+use crate::subscriber::{Account, Bucket, CounterKey, Line, Pays, Subscriber, counted};
 use crate::time::Timestamp;
 
 /// What one decision is about.
@@ -127,7 +129,60 @@ impl<'a> Charging<'a> {
                 free = free.saturating_add(if bucket.is_main() { own } else { own.max(0) });
             }
         }
-        Amount::from_micros(free).saturating_add(payer.account.credit_limit)
+        let free = Amount::from_micros(free).saturating_add(payer.account.credit_limit);
+        self.spend_left(draft, usage).map_or(free, |left| free.min(left))
+    }
+
+    fn spent_key(&self) -> CounterKey {
+        let counter = u16::from(self.line_id.number());
+        CounterKey { list: PriceListId::SPENT_ON_CALLS, counter }
+    }
+
+    fn spend_max(&self, usage: &Use<'_>) -> Option<Amount> {
+        if usage.service != Service::Voice {
+            return None;
+        }
+        let own = self.line.calls.as_deref().and_then(|calls| calls.spend_max);
+        let of_vno = self.vno.calls.as_deref().and_then(|calls| calls.spend_max);
+        own.into_iter().chain(of_vno).min()
+    }
+
+    /// What the line may still spend on calls this month, its running calls' reservations taken off.
+    fn spend_left(&self, draft: &Draft, usage: &Use<'_>) -> Option<Amount> {
+        let most = self.spend_max(usage)?;
+        let key = self.spent_key();
+        let owner = CounterOwner::Subscriber(self.subscriber.id);
+        let month = calendar_month(self.now, &self.vno.time_zone);
+        let counters = self.subscriber.counters.as_deref().map_or(&[][..], Vec::as_slice);
+        let spent = counted(counters, key, month).saturating_add(draft.counted(owner, key));
+        let sessions = self.state.sessions_of(self.subscriber.id).iter();
+        let own = sessions.filter_map(|id| self.state.sessions.get(id)).filter(|session| {
+            session.line == self.line_id && session.context.service == Service::Voice
+        });
+        let payers = own.flat_map(|session| &session.groups).flat_map(|group| &group.payers);
+        let holds = payers.flat_map(|payer| payer.holds.iter().map(|hold| (payer.account, *hold)));
+        let now = draft
+            .buckets
+            .iter()
+            .map(|change| (change.account, Hold { bucket: change.bucket, amount: change.held }));
+        let is_money = |(account, hold): &(AccountId, Hold)| {
+            let bucket = self.state.account(*account).and_then(|one| one.bucket(hold.bucket));
+            bucket.is_some_and(|bucket| bucket.unit == Unit::Money)
+        };
+        let held = holds.chain(now).filter(is_money);
+        let held = held.fold(0i64, |sum, (_, hold)| sum.saturating_add(hold.amount));
+        let spent = Amount::from_micros(i64::try_from(spent).unwrap_or(i64::MAX));
+        Some(most.saturating_sub(spent).saturating_sub(Amount::from_micros(held)))
+    }
+
+    /// Counts what a call cost towards its line's limit, where there is one.
+    pub fn note_spent(&self, draft: &mut Draft, usage: &Use<'_>, amount: Amount) {
+        if self.spend_max(usage).is_none() {
+            return;
+        }
+        let units = u64::try_from(amount.micros()).unwrap_or(0);
+        let month = calendar_month(self.now, &self.vno.time_zone);
+        draft.count(CounterOwner::Subscriber(self.subscriber.id), self.spent_key(), month, units);
     }
 
     /// Splits an amount of money over the account's buckets: bonus money first, all that is left on the main balance.

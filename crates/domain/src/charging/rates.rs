@@ -6,6 +6,7 @@ use super::draft::Draft;
 use super::funds::{Charging, Payer};
 use super::group::{ContentLeg, Group, GroupKey, Leg, Meter, Phase, RateReference, Wholesale};
 use super::request::Declined;
+use crate::digits::Digits;
 use crate::identifier::{AccountId, PriceListId};
 use crate::money::{Amount, Currency};
 use crate::party::{Standing, WholesaleTerms};
@@ -80,6 +81,7 @@ pub(super) fn begin(
     if retail.rate.is_blocked() {
         return Err(Declined::DestinationBlocked);
     }
+    let query = RateQuery { destination: carried_to(charging), ..query };
     let cost = cost(charging, &query, at)?;
     let wholesale = wholesale(charging, &query, at)?;
     let units = [Some(retail.rate.unit()), cost.map(|cost| cost.rate.unit()), wholesale.unit()];
@@ -103,6 +105,11 @@ pub(super) fn begin(
         content: content(charging, key, retail.currency()),
         sponsor: sponsored.map(|(account, _)| account),
     })
+}
+
+/// By what carriers and the broker price a call: a ported number by the network that serves it.
+pub(super) fn carried_to(charging: &Charging<'_>) -> Option<Digits> {
+    charging.context.destination.map(|called| charging.state.carried_to(called))
 }
 
 /// The sponsor of this traffic, while it has money, and what it pays.

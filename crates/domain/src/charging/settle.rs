@@ -310,6 +310,7 @@ fn pay_units(
     let owner = CounterOwner::Subscriber(payer.id.subscriber());
     let grown = advance(charging, draft, retail, owner, &mut leg.meter, in_session, pieces)?;
     charging.pay(draft, payer, usage, grown);
+    charging.note_spent(draft, usage, grown);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{Desk, Events, Outcome, invalid};
-use crate::calls::{DestinationRules, LineCalls};
+use crate::calls::{DestinationRules, LineCalls, TimedRules};
 use crate::charging;
 use crate::command::{LineChange, NewLine, NewPayerRule, Noun, Receipt, Refused};
 use crate::event::Event;
@@ -145,6 +145,9 @@ impl Desk<'_> {
         let lists = [&calls.destinations.barred, &calls.destinations.allowed];
         if lists.iter().any(|list| list.len() > DestinationRules::PREFIXES_MAX) {
             return Err(invalid("destinations", "at most 1000 prefixes"));
+        }
+        if calls.timed.len() > TimedRules::ENTRIES_MAX {
+            return Err(invalid("timed", "at most 100"));
         }
         let mut events = Events::new();
         events.push(Event::LineCallsSet(id, Box::new(calls.clone())));

@@ -98,6 +98,7 @@ impl Desk<'_> {
                 self.money(order)
             }
             Administer::EndSession(id) => self.end_session(*id),
+            Administer::PortNumbers(numbers) => self.port_numbers(numbers),
             Administer::SetAgreement { .. }
             | Administer::PublishContentItem(_)
             | Administer::WithdrawContentItem(_)

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::{Desk, Events, Outcome, done, invalid};
 use crate::access::{ApiKey, Role};
-use crate::calls::DestinationRules;
+use crate::calls::{DestinationRules, TimedRules};
 use crate::catalogue::PriceListOwner;
 use crate::charging::new_sweep;
 use crate::command::{Administer, NewVno, Noun, Receipt, Refused, VnoChange};
@@ -196,6 +196,9 @@ impl Desk<'_> {
             let most = DestinationRules::PREFIXES_MAX;
             if lists.iter().any(|list| list.len() > most) || calls.short_codes.len() > most {
                 return Err(invalid("calls", "at most 1000 prefixes or short codes"));
+            }
+            if calls.timed.len() > TimedRules::ENTRIES_MAX {
+                return Err(invalid("timed", "at most 100"));
             }
             vno.calls = Some(calls.clone());
         }

@@ -4,6 +4,7 @@ use super::{Desk, Events, Outcome, done, invalid};
 use crate::access::Role;
 use crate::catalogue::{Allowance, Offer, PriceListOwner, PriceListRecord, Scope};
 use crate::command::{Administer, NewOffer, NewPriceList, Noun, Receipt, Refused};
+use crate::digits::Digits;
 use crate::event::{Event, InstalledPriceList, StagedRows};
 use crate::identifier::{OfferId, PriceListId, PriceListVersion, ScopeId};
 use crate::sweep::{Sweep, SweepPurpose};
@@ -11,7 +12,21 @@ use crate::sweep::{Sweep, SweepPurpose};
 /// Superseded versions of one list that stay, for sessions that began with them.
 const VERSIONS_KEPT: usize = 8;
 
+/// Numbers of one order.
+const PORTED_MAX: usize = 10_000;
+
 impl Desk<'_> {
+    pub(super) fn port_numbers(&self, numbers: &[(Digits, Option<Digits>)]) -> Outcome {
+        self.broker_only()?;
+        if numbers.len() > PORTED_MAX {
+            return Err(invalid("numbers", "at most 10000 at once"));
+        }
+        let keyed = numbers.iter().map(|(number, network)| Some((number.to_key()?, *network)));
+        let keyed: Option<Vec<_>> = keyed.collect();
+        let keyed = keyed.ok_or_else(|| invalid("numbers", "a number has too many digits"))?;
+        Ok(done(Event::NumbersPorted(keyed)))
+    }
+
     pub(super) fn prices(&self, order: &Administer) -> Outcome {
         match order {
             Administer::StageRows { staging, index, rows } => {

@@ -5,6 +5,7 @@ mod audit;
 mod carriers;
 mod content_providers;
 mod exchange_rates;
+mod portability;
 mod price_lists;
 mod trunks;
 mod vnos;
@@ -33,6 +34,8 @@ pub fn router() -> OpenApiRouter<Platform> {
         .routes(routes!(price_lists::put_retail))
         .routes(routes!(price_lists::list))
         .routes(routes!(exchange_rates::put))
+        .routes(routes!(portability::put))
+        .routes(routes!(portability::look_up))
         .routes(routes!(audit::run))
         .layer(axum::extract::DefaultBodyLimit::max(price_lists::DECK_BYTES_MAX))
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use sip_protocol::digest::Algorithm;
-use tandem_domain::calls::{DestinationRules, Forwarding, LineCalls};
+use tandem_domain::calls::{DestinationRules, Forwarding, LineCalls, TimedRules};
 use tandem_domain::command::Administer;
 use tandem_domain::digits::Digits;
 use tandem_domain::identifier::{IdentityKind, LineId};
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use tandem_http_access::Caller;
 use tandem_http_access::identifiers;
-use tandem_http_access::representation::parse;
+use tandem_http_access::representation::{WindowBody, parse};
 use tandem_http_access::{Errors, carry_out, unavailable};
 
 /// Numbers are E.164 digits, with or without `+`; prefixes the same.
@@ -45,6 +45,34 @@ impl DestinationRulesBody {
     }
 }
 
+/// Rules that hold at certain hours of the week only, on top of the others.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimedRulesBody {
+    pub window: WindowBody,
+    pub destinations: DestinationRulesBody,
+}
+
+impl TimedRulesBody {
+    pub fn of(rules: &[TimedRules]) -> Vec<TimedRulesBody> {
+        let body = |rule: &TimedRules| TimedRulesBody {
+            window: WindowBody::of(&rule.window),
+            destinations: DestinationRulesBody::of(&rule.destinations),
+        };
+        rules.iter().map(body).collect()
+    }
+
+    pub fn to_domain(rules: &[TimedRulesBody]) -> Result<Vec<TimedRules>, Problem> {
+        let rule = |body: &TimedRulesBody| {
+            Ok(TimedRules {
+                window: body.window.to_domain()?,
+                destinations: body.destinations.to_domain()?,
+            })
+        };
+        rules.iter().map(rule).collect()
+    }
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForwardingBody {
@@ -71,6 +99,9 @@ pub struct LineCallsBody {
     pub seconds_max: u32,
     /// The number is not shown to those it calls.
     pub withholds_number: bool,
+    pub timed: Vec<TimedRulesBody>,
+    /// What the line may spend on calls in a calendar month, with tax; running calls end there.
+    pub spend_max: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,6 +114,8 @@ pub struct LineCallsShown {
     pub calls_max: u16,
     pub seconds_max: u32,
     pub withholds_number: bool,
+    pub timed: Vec<TimedRulesBody>,
+    pub spend_max: Option<String>,
 }
 
 impl LineCallsShown {
@@ -103,6 +136,8 @@ impl LineCallsShown {
             calls_max: calls.calls_max,
             seconds_max: calls.seconds_max,
             withholds_number: calls.withholds_number,
+            timed: TimedRulesBody::of(&calls.timed),
+            spend_max: calls.spend_max.map(|amount| amount.to_string()),
         }
     }
 }
@@ -148,6 +183,8 @@ fn to_domain(body: &LineCallsBody, line: &Line) -> Result<LineCalls, Problem> {
         calls_max: body.calls_max,
         seconds_max: body.seconds_max,
         withholds_number: body.withholds_number,
+        timed: TimedRulesBody::to_domain(&body.timed)?,
+        spend_max: body.spend_max.as_deref().map(|text| parse("spend_max", text)).transpose()?,
     })
 }
 

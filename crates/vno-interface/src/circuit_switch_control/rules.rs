@@ -11,7 +11,7 @@ use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::Platform;
 use utoipa::ToSchema;
 
-use super::lines::DestinationRulesBody;
+use super::lines::{DestinationRulesBody, TimedRulesBody};
 use tandem_http_access::Caller;
 use tandem_http_access::representation::parse;
 use tandem_http_access::{Errors, carry_out};
@@ -25,6 +25,15 @@ pub struct CallRulesBody {
     pub emergency: Vec<String>,
     /// Asked before a call is connected; left out, nobody is asked.
     pub webhook: Option<WebhookBody>,
+    pub timed: Vec<TimedRulesBody>,
+    /// Calls of all subscribers at once; 0 = as many as come.
+    pub calls_max: u32,
+    /// Calls of one subscriber at once; 0 = as many as money covers.
+    pub subscriber_calls_max: u16,
+    /// Seconds of one call; 0 = as many as money covers.
+    pub seconds_max: u32,
+    /// What each line may spend on calls in a calendar month, with tax; running calls end there.
+    pub spend_max: Option<String>,
     /// Broker only, and shown to the broker only.
     pub routing: Option<RoutingBody>,
 }
@@ -125,6 +134,11 @@ impl CallRulesBody {
                 timeout_millis: webhook.timeout_millis,
                 allows_by_default: webhook.allows_by_default,
             }),
+            timed: TimedRulesBody::of(&calls.timed),
+            calls_max: calls.calls_max,
+            subscriber_calls_max: calls.subscriber_calls_max,
+            seconds_max: calls.seconds_max,
+            spend_max: calls.spend_max.map(|amount| amount.to_string()),
             // Who carries a call is not the VNO's to see.
             routing: (caller.role() == Role::Broker).then_some(routing),
         }
@@ -144,6 +158,15 @@ impl CallRulesBody {
                 .map(|text| parse("emergency", text))
                 .collect::<Result<_, _>>()?,
             webhook: self.webhook.as_ref().map(|body| webhook(body, caller)).transpose()?,
+            timed: TimedRulesBody::to_domain(&self.timed)?,
+            calls_max: self.calls_max,
+            subscriber_calls_max: self.subscriber_calls_max,
+            seconds_max: self.seconds_max,
+            spend_max: self
+                .spend_max
+                .as_deref()
+                .map(|text| parse("spend_max", text))
+                .transpose()?,
             ..known.clone()
         };
         if let Some(routing) = &self.routing {
