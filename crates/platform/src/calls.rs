@@ -2,10 +2,11 @@
 
 use tandem_domain::digits::Digits;
 use tandem_domain::event::{Event, Record};
-use tandem_domain::identifier::{LineId, SessionId};
+use tandem_domain::identifier::{Identity, LineId, SessionId};
 use tandem_domain::service::Service;
 use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
+use tokio::sync::oneshot;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallStage {
@@ -24,6 +25,23 @@ pub struct CallEvent {
     pub stage: CallStage,
     pub at: Timestamp,
     pub seconds: u64,
+}
+
+/// A call that a VNO orders: first this line's phone is called, then the other party.
+pub struct CallOrder {
+    pub line: LineId,
+    /// What names the line to the charging machine, its numbers first.
+    pub identities: Vec<Identity>,
+    /// The user name under which its phones register.
+    pub user: Box<str>,
+    pub called: Digits,
+    /// Hears whether the phone is being called.
+    pub taken: oneshot::Sender<bool>,
+}
+
+/// Places calls that are ordered. Called from any thread: it must not block.
+pub trait CallSink: Send + Sync {
+    fn originate(&self, order: CallOrder);
 }
 
 /// The calls' steps in a record, seen before it is applied.

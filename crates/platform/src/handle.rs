@@ -10,13 +10,15 @@ use tandem_books::{AuditReport, BooksReader};
 use tandem_domain::catalogue::Registry;
 use tandem_domain::command::{Command, Response};
 use tandem_domain::content::Notification;
+use tandem_domain::digits::Digits;
 use tandem_domain::directive::Directive;
+use tandem_domain::identifier::{Identity, LineId};
 use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::audit::AuditError;
-use crate::calls::CallEvent;
+use crate::calls::{CallEvent, CallOrder, CallSink};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::{Clock, audit};
 
@@ -73,6 +75,7 @@ pub(crate) struct Shared {
     pub registry: RwLock<Arc<Registry>>,
     pub readiness: RwLock<Readiness>,
     pub directive_sinks: Mutex<Vec<Arc<dyn DirectiveSink>>>,
+    pub call_sink: Mutex<Option<Arc<dyn CallSink>>>,
     /// Steps of calls, for those who follow them.
     pub calls: broadcast::Sender<CallEvent>,
     /// What is to be told to parties over HTTP, as it becomes durable.
@@ -218,6 +221,25 @@ impl Platform {
     /// receiver, are pending in the state.
     pub fn notifications(&self) -> broadcast::Receiver<Notification> {
         self.shared.notifications.subscribe()
+    }
+
+    pub fn on_calls(&self, sink: Arc<dyn CallSink>) {
+        *self.shared.call_sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
+    }
+
+    /// Has a call placed between a phone of this line and a number. False: no phone of the line can be called.
+    pub async fn originate(
+        &self,
+        line: LineId,
+        identities: Vec<Identity>,
+        user: Box<str>,
+        called: Digits,
+    ) -> Result<bool, Unavailable> {
+        let (taken, answer) = oneshot::channel();
+        let sink = self.shared.call_sink.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sink = sink.ok_or(Unavailable::Stopped)?;
+        sink.originate(CallOrder { line, identities, user, called, taken });
+        answer.await.map_err(|_| Unavailable::Stopped)
     }
 
     pub fn on_directive(&self, sink: Arc<dyn DirectiveSink>) {

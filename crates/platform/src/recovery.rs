@@ -150,6 +150,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         registry: RwLock::new(state.registry.clone()),
         readiness: RwLock::new(Readiness::Ready),
         directive_sinks: Mutex::new(Vec::new()),
+        call_sink: Mutex::new(None),
         notifications: broadcast::channel(NOTIFICATIONS_WAITING_MAX).0,
         metrics: Metrics::default(),
         queue_length_max: options.queue_length_max,

@@ -660,6 +660,51 @@ fn two_phones_that_are_not_ours_register_and_call_each_other() {
 }
 
 #[test]
+fn the_vno_orders_a_call_between_two_phones_watches_it_and_ends_it() {
+    let (Some(script), Some(_)) =
+        (needs(on_path("script"), "script"), needs(on_path("baresip"), "baresip"))
+    else {
+        return;
+    };
+    let world = Telephony::build();
+    let ann = world.subscriber(ANN, "ann", "10.00");
+    world.subscriber(BOB, "bob", "10.00");
+    let line = format!("{}-1", ann.replace("sub-", "line-"));
+    let order = json!({"line": line, "called": BOB}).to_string();
+    let place = || world.broker.call("POST", "/v1/vnos/aria/calls", "application/json", &order);
+    assert_eq!(place().0, 409, "no phone is registered yet");
+    let directory = world.directory.path();
+    let _bob = Phone::start(&script, directory, "bob", world.broker.sip, "");
+    let _ann = Phone::start(&script, directory, "ann", world.broker.sip, "");
+    std::thread::sleep(Duration::from_secs(2));
+    let (status, answer) = place();
+    assert_eq!(status, 202, "{answer}");
+    let deadline = Instant::now() + Duration::from_secs(8);
+    let call = loop {
+        let calls = world.broker.ask("GET", "/v1/vnos/aria/calls", Value::Null);
+        let answered = calls
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|call| call["line"] == json!(line) && call["answered"] == true);
+        if let Some(call) = answered {
+            break call.clone();
+        }
+        assert!(Instant::now() < deadline, "not connected: {calls}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    std::thread::sleep(Duration::from_secs(2));
+    let path = format!("/v1/vnos/aria/calls/{}", call["id"].as_str().expect("an id"));
+    world.broker.ask("DELETE", &path, Value::Null);
+    let record = &world.records(1)[0];
+    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 2), "{record}");
+    let trail = record["trail"].as_str().unwrap_or_default();
+    assert!(trail.starts_with("ordered by the VNO") && trail.ends_with("cut by order"), "{trail}");
+    assert_eq!(world.broker.ask("GET", "/v1/vnos/aria/calls", Value::Null), json!([]));
+    world.audited();
+}
+
+#[test]
 fn busy_traffic_over_failing_carriers_balances_on_every_leg() {
     let world = Telephony::build();
     for number in 0..50 {

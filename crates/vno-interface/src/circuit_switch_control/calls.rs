@@ -7,18 +7,19 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_core::Stream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tandem_domain::charging::Session;
 use tandem_domain::command::Administer;
 use tandem_domain::identifier::SessionId;
 use tandem_domain::service::Service;
-use tandem_http_api::{IdempotencyKey, Problem};
+use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::{CallEvent, CallStage, Platform};
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::ToSchema;
 
 use tandem_http_access::Caller;
 use tandem_http_access::identifiers;
+use tandem_http_access::representation::parse;
 use tandem_http_access::{Errors, carry_out, unavailable};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,6 +74,41 @@ pub async fn list(
     });
     let calls = read.await.map_err(unavailable)?;
     Ok(Json(calls.iter().map(body_of).collect()))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCallBody {
+    /// Its registered phone is called first, and it pays.
+    pub line: String,
+    /// Who is called once the phone is picked up.
+    pub called: String,
+}
+
+/// Have a call placed between a line's phone and a number (third-party call control)
+///
+/// 202: the phone rings. What becomes of it is seen in the list and on the stream; rules, prices and money are those of a
+/// call that the line makes itself. A repeat rings again.
+#[utoipa::path(post, path = "/v1/vnos/{vno}/calls", operation_id = "place_call", params(("vno" = String, Path)), request_body = NewCallBody, responses((status = 202), Errors))]
+pub async fn place(
+    State(platform): State<Platform>,
+    caller: Caller,
+    Path(vno): Path<String>,
+    body: JsonBody<NewCallBody>,
+) -> Result<StatusCode, Problem> {
+    let line = identifiers::parse_line(caller.vno_id(&vno)?, &body.value.line)?;
+    let called = parse("called", &body.value.called)?;
+    let known = platform.read(move |state, _| state.line(line).cloned()).await;
+    let known = known.map_err(unavailable)?.ok_or_else(|| Problem::not_found("line"))?;
+    let user = known.calls.as_deref().and_then(|calls| calls.user.clone());
+    let no_phone = || {
+        let detail = "no phone of the line is registered, or it takes no more calls";
+        Problem::new(StatusCode::CONFLICT, "wrong-state", detail)
+    };
+    let user = user.ok_or_else(no_phone)?;
+    let identities = known.identities.into_iter().collect();
+    let taken = platform.originate(line, identities, user, called).await.map_err(unavailable)?;
+    if taken { Ok(StatusCode::ACCEPTED) } else { Err(no_phone()) }
 }
 
 /// End a call on both legs

@@ -12,7 +12,7 @@ pub fn router() -> OpenApiRouter<Platform> {
     OpenApiRouter::new()
         .routes(routes!(lines::put, lines::read))
         .routes(routes!(rules::put, rules::read))
-        .routes(routes!(calls::list))
+        .routes(routes!(calls::list, calls::place))
         .routes(routes!(calls::end))
         .routes(routes!(calls::stream))
 }

@@ -17,7 +17,11 @@ use tandem_domain::catalogue::Registry;
 use tandem_domain::command::Command;
 use tandem_domain::identifier::{Identity, IdentityKind, PeerId};
 
-use super::call::{Arrival, Asked, Call, Counts, Local, Side, credentials, place};
+use tandem_platform::CallOrder;
+
+use super::call::{
+    Arrival, Asked, Call, Counts, Local, Opening, Order, Side, credentials, originate, place,
+};
 use super::headers;
 use super::registrar::{Proof, Registrar};
 use super::trunks::{Source, Trunks};
@@ -284,6 +288,35 @@ impl Engine {
         }
     }
 
+    /// The VNO orders a call: false when no phone of the line is registered, or there is no room.
+    pub fn originate(&mut self, now: Millis, order: &CallOrder) -> bool {
+        let contact = self.registrar.contacts(&order.user, now).into_iter().next();
+        let Some((uri, flow)) = contact else { return false };
+        let Some(source) = self.trunks.source(&flow) else { return false };
+        if self.calls.len() >= CALLS_MAX {
+            return false;
+        }
+        let id = self.calls.reserve();
+        let order = Order {
+            uri,
+            flow,
+            access: source.peer,
+            identities: order.identities.iter().take(1).cloned().collect(),
+            number: order.identities.iter().find_map(Identity::digits),
+            called: order.called,
+        };
+        match originate(io!(self, now), id, order) {
+            Some(call) => {
+                self.calls.fill(id, call);
+                true
+            }
+            None => {
+                self.calls.remove(id);
+                false
+            }
+        }
+    }
+
     fn merged_key(&self, message: &Message<'_>) -> u64 {
         let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
@@ -387,7 +420,9 @@ impl Engine {
         let Some(call) = self.calls.get_mut(owner) else {
             return self.stray(now, flow, message);
         };
-        if call.b.as_ref().is_some_and(|leg| leg.invite == client) {
+        if call.a.invite == Opening::Made(client) {
+            call.answered_by_a(io!(self, now), message);
+        } else if call.b.as_ref().is_some_and(|leg| leg.invite == client) {
             call.answered_by_b(io!(self, now), message);
         } else if let Some((_, side)) = side {
             let is_invite = message.cseq().is_some_and(|cseq| cseq.method == b"INVITE");

@@ -12,7 +12,7 @@ use tandem_domain::charging::{EndCause, Session, SessionRequest, SessionVerb};
 use tandem_domain::command::{Command, Response};
 use tandem_domain::directive::{Directive, DirectiveOutcome};
 use tandem_domain::state::State;
-use tandem_platform::{DirectiveSink, Platform, ReplySink, Unavailable};
+use tandem_platform::{CallOrder, CallSink, DirectiveSink, Platform, ReplySink, Unavailable};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
@@ -55,6 +55,7 @@ pub(super) enum Inbox {
     Directive(Box<Directive>),
     Secrets(Lookup, Option<Secrets>),
     Consent(u64, Consent),
+    Originate(CallOrder),
 }
 
 const INBOX: usize = 65_536;
@@ -69,6 +70,13 @@ impl ReplySink for Answers {
     fn deliver(&self, replies: Vec<(u64, Result<Response, Unavailable>)>) {
         // Bounded by the calls under way; a server that has stopped needs none.
         let _ = self.0.send(Inbox::Replies(replies));
+    }
+}
+
+impl CallSink for Answers {
+    fn originate(&self, order: CallOrder) {
+        // A server that has stopped lets the asker's channel close.
+        let _ = self.0.send(Inbox::Originate(order));
     }
 }
 
@@ -133,6 +141,7 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
     let counts = Arc::new(Mutex::new(Counts::default()));
     let sink = Arc::new(Answers(answers.clone()));
     platform.on_directive(sink.clone());
+    platform.on_calls(sink.clone());
     let mut task = Task {
         engine: Engine::new(local, secret()),
         platform,
@@ -271,6 +280,11 @@ impl Task {
             }
             Inbox::Secrets(lookup, secrets) => self.engine.looked_up(now, lookup, secrets),
             Inbox::Consent(call, consent) => self.engine.consented(now, call, consent),
+            Inbox::Originate(order) => {
+                let taken = self.engine.originate(now, &order);
+                // Whoever asked may have gone; the phone rings all the same.
+                let _ = order.taken.send(taken);
+            }
         }
     }
 

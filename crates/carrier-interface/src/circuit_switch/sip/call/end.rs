@@ -44,6 +44,7 @@ impl Call {
             return;
         }
         let reason = message.header(Name::Reason).map(<[u8]>::to_vec);
+        self.a.hung_up |= side == Side::A;
         if self.answered.is_none() {
             // A BYE in an early dialog (section 15): the caller gives up.
             self.refuse_a(io, refusals::CANCELLED);

@@ -13,7 +13,9 @@ use tandem_domain::command::Command;
 use tandem_domain::digits::Digits;
 use tandem_domain::identifier::{Identity, LineId, PeerId};
 
-use super::{ALeg, Asked, Call, Callee, FORWARDS_MAX, Io, Meter, RINGING_MAX, Side, State, Target};
+use super::{
+    ALeg, Asked, Call, Callee, FORWARDS_MAX, Io, Meter, Opening, RINGING_MAX, Side, State, Target,
+};
 use crate::circuit_switch::sip::refusals::{self, Refusal};
 
 /// An INVITE and what is known of where it comes from.
@@ -51,7 +53,7 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
         id,
         state: State::Authorising,
         a: ALeg {
-            invite: arrival.invite,
+            invite: Opening::Taken(arrival.invite),
             request: arrival.bytes.into(),
             dialog,
             trunk: arrival.peer,
@@ -60,6 +62,7 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
                 .then_some(SessionTimer { seconds, is_ours: !(supports_timer && by_them) }),
             allows_update: invite.lists(Name::Allow, "UPDATE"),
             is_acknowledged: false,
+            hung_up: false,
         },
         b: None,
         targets: VecDeque::new(),

@@ -7,6 +7,7 @@ mod charge;
 mod consent;
 mod end;
 mod incoming;
+mod originate;
 mod outgoing;
 mod relay;
 mod resume;
@@ -31,6 +32,7 @@ pub(super) use charge::Meter;
 pub(super) use consent::Consent;
 pub(super) use end::Ended;
 pub(super) use incoming::{Arrival, place};
+pub(super) use originate::{Order, originate};
 pub(super) use relay::Relay;
 pub(super) use resume::{note, resume};
 
@@ -66,6 +68,8 @@ impl Side {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// The first phone of a call that was ordered rings.
+    Calling,
     /// The platform decides.
     Authorising,
     /// The VNO is asked.
@@ -97,9 +101,18 @@ pub(super) struct Callee {
     pub forwarding: Forwarding,
 }
 
+/// How the caller's leg began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// By its INVITE.
+    Taken(ServerId),
+    /// By ours: the call was ordered.
+    Made(ClientId),
+}
+
 pub(super) struct ALeg {
-    pub invite: ServerId,
-    /// The INVITE as it came: answers copy from it.
+    pub invite: Opening,
+    /// The INVITE as it came, or would have come: answers copy from it.
     pub request: Box<[u8]>,
     pub dialog: Dialog,
     pub trunk: PeerId,
@@ -107,6 +120,8 @@ pub(super) struct ALeg {
     pub timer: Option<SessionTimer>,
     pub allows_update: bool,
     pub is_acknowledged: bool,
+    /// Nothing more is sent there.
+    pub hung_up: bool,
 }
 
 pub(super) struct BLeg {
@@ -265,11 +280,15 @@ impl Call {
         body: &[u8],
         write: impl FnOnce(&mut MessageWriter<'_>),
     ) {
+        let server = match self.a.invite {
+            Opening::Taken(server) => server,
+            Opening::Made(client) => return self.answer_made(io, client, status, body, write),
+        };
         let Ok(invite) = Message::decode(&self.a.request) else { return };
-        let flow = io.transactions.flow_of(self.a.invite);
+        let flow = io.transactions.flow_of(server);
         let contact = io.local.contact(&self.a.dialog.flow);
         let tag = self.a.dialog.local_tag.clone();
-        io.transactions.respond(io.now, self.a.invite, status, |out| {
+        io.transactions.respond(io.now, server, status, |out| {
             let mut response = MessageWriter::response(out, status);
             let tag: &[u8] = if status == 100 { &[0] } else { &tag };
             sip_protocol::transaction::copy_essentials(&mut response, &invite, flow, tag);
@@ -337,6 +356,10 @@ impl Call {
                 // The platform did not decide in time: nobody waits any longer.
                 self.refuse_a(io, refusals::OVERLOADED);
                 self.close(io, EndCause::Fault);
+            }
+            State::Calling => {
+                self.note("the first phone was not picked up");
+                self.give_up(io, None);
             }
             State::Ringing => self.rang_long_enough(io),
             State::Answered => self.wake_answered(io),

@@ -27,7 +27,7 @@ struct Way {
 impl Call {
     /// Goes on to the next target. `is_priced`: the platform decided with this one in mind.
     pub(super) fn try_next(&mut self, io: &mut Io<'_>, is_priced: bool) {
-        if io.now.since(self.placed) > RINGING_MAX {
+        if io.now.since(self.placed) > self.ringing_max() {
             return self.give_up(io, Some(refusals::RINGS_TOO_LONG));
         }
         match self.targets.pop_front() {
@@ -235,7 +235,7 @@ impl Call {
             return;
         }
         match status {
-            100 => self.deadline = io.now.plus(RINGING_MAX),
+            100 => self.deadline = io.now.plus(self.ringing_max()),
             101..200 => self.progress(io, message),
             200..300 => self.connect(io, message),
             _ => self.refused_by_b(io, message),
@@ -244,6 +244,7 @@ impl Call {
     }
 
     fn progress(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
+        let most = self.ringing_max();
         let Some(leg) = &mut self.b else { return };
         leg.dialog.answered(message);
         leg.allows_update |= message.lists(Name::Allow, "UPDATE");
@@ -254,6 +255,7 @@ impl Call {
             }
         }
         let limit = if message.body.is_empty() { RINGING_MAX } else { EARLY_MEDIA_MAX };
+        let limit = limit.min(most);
         self.deadline = io.now.plus(limit);
         let shift = leg.rseq_shift;
         let trusted = leg.trusted && self.a.trusted;

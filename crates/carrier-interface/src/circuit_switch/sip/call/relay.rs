@@ -6,7 +6,9 @@ use sip_protocol::session_timer::{Refresher, SessionExpires};
 use sip_protocol::transaction::copy_essentials;
 use sip_protocol::{ClientId, Message, MessageWriter, Method, Name, ServerId};
 
-use super::{Call, Ended, Io, Side, State};
+use tandem_domain::charging::EndCause;
+
+use super::{Call, Ended, Io, Opening, Side, State};
 use crate::circuit_switch::sip::headers;
 
 /// A request of one side on its way to the other.
@@ -225,7 +227,9 @@ impl Call {
         }
         if side == Side::A && !self.a.is_acknowledged {
             self.a.is_acknowledged = true;
-            io.transactions.acknowledge(self.a.invite);
+            if let Opening::Taken(invite) = self.a.invite {
+                io.transactions.acknowledge(invite);
+            }
             if self.b.as_ref().is_some_and(|leg| leg.ack_waits) {
                 self.ack_b(io, message.body, content);
             }
@@ -234,6 +238,15 @@ impl Call {
 
     /// One of our requests got no answer at all.
     pub fn unanswered(&mut self, io: &mut Io<'_>, client: ClientId) {
+        if self.a.invite == Opening::Made(client) {
+            if self.state == State::Calling {
+                self.a.hung_up = true;
+                self.note("the first phone does not answer");
+                self.close(io, EndCause::Fault);
+                self.arm(io);
+            }
+            return;
+        }
         if self.b.as_ref().is_some_and(|leg| leg.invite == client) {
             if self.state == State::Ringing {
                 self.failed(io, 408, 102, None);

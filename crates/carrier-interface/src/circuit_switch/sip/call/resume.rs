@@ -9,7 +9,7 @@ use sip_protocol::{ClientId, Dialog, Flow, Millis, ServerId, Transport};
 use tandem_domain::charging::Session;
 use tandem_domain::identifier::PeerId;
 
-use super::{ALeg, BLeg, Call, Io, Meter, Side, State};
+use super::{ALeg, BLeg, Call, Io, Meter, Opening, Side, State};
 
 #[derive(Encode, Decode)]
 struct Note {
@@ -138,7 +138,7 @@ pub(in super::super) fn resume(io: &mut Io<'_>, id: u64, session: &Session) -> O
         id,
         state: State::Answered,
         a: ALeg {
-            invite: ServerId(0),
+            invite: Opening::Taken(ServerId(0)),
             request: Box::default(),
             dialog: a,
             trunk: note.a.trunk?,
@@ -146,6 +146,7 @@ pub(in super::super) fn resume(io: &mut Io<'_>, id: u64, session: &Session) -> O
             timer: note.a.timer(),
             allows_update: note.a.allows_update,
             is_acknowledged: true,
+            hung_up: false,
         },
         b: Some(BLeg {
             invite: ClientId(0),
