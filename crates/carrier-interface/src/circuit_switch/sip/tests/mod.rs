@@ -1,6 +1,7 @@
 //! Calls in virtual time: the engine, the charging core and two scripted switches in one loop.
 
 mod house;
+mod ordered;
 
 use house::{ANN, BOB, CALLED, CALLING, House, VNO, answer, flow, value, within};
 use proptest::prelude::*;
