@@ -336,6 +336,90 @@ fn busy_is_heard_and_free_of_charge() {
 }
 
 #[test]
+fn a_phone_that_is_not_answered_sends_its_calls_elsewhere_and_pays_for_that() {
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    let bob = world.subscriber(BOB, "bob", "10.00");
+    let forwarding = json!({"no_answer": ABROAD, "no_answer_seconds": 2});
+    world.line(&bob, json!({"password": "secret", "forwarding": forwarding}));
+    let Some(sipp) = sipp() else { return };
+    let directory = world.directory.path();
+    let phone = free_address();
+    let register = Scenario::calling("bob").register("bob", None).expect_challenge(401);
+    let register = register.register("bob", Some("secret")).expect(200);
+    let register = register.write(directory, "no-answer-register");
+    Run::start(&sipp, &register, phone, Some((world.broker.sip, "bob")), 1).finish(&register);
+    let rings = Scenario::called().receive("INVITE").answer(180, "").receive("CANCEL");
+    let rings = rings.reply(200, "", false).answer_cancelled().write(directory, "no-answer-bob");
+    let listening = Run::start(&sipp, &rings, phone, None, 1);
+    let called = talks().receive("BYE").reply(200, "", false);
+    let calling = Scenario::calling(ANN)
+        .invite("")
+        .may_hear(100)
+        .may_hear(180)
+        .may_hear(181)
+        .may_hear(180)
+        .expect(200)
+        .ack(1)
+        .pause(1200)
+        .request("BYE", 2, "")
+        .expect(200);
+    world.play("no-answer", BOB, calling, &[(0, called)]);
+    listening.finish(&rings);
+    let records = world.records(2);
+    let forwarded = records.iter().find(|one| one["destination"] == ABROAD.trim_start_matches('+'));
+    assert_eq!(forwarded.expect("a forwarded leg")["groups"][0]["used"], 2, "{records:?}");
+    assert_eq!(world.broker.balance("aria", &bob), "9.998");
+    world.audited();
+}
+
+/// A caller who promised to refresh and is gone, and a called side that is gone: both take a while to be noticed.
+#[test]
+fn whoever_is_gone_without_a_bye_is_noticed_and_the_other_side_is_told() {
+    let Some(_) = sipp() else { return };
+    let silent_caller = || {
+        let world = Telephony::build();
+        world.subscriber(ANN, "ann", "10.00");
+        let called = talks().receive_with("BYE", "lost", "Reason").reply(200, "", false);
+        let calling = Scenario::calling(ANN)
+            .invite("Session-Expires: 90;refresher=uac\n")
+            .may_hear(100)
+            .may_hear(180)
+            .expect_with(200, "90;refresher=uac", "Session-Expires")
+            .ack(1);
+        world.play("expiry", ABROAD, calling, &[(0, called)]);
+        let used = world.records(1)[0]["groups"][0]["used"].as_u64();
+        assert!(used.is_some_and(|used| (58..=64).contains(&used)), "{used:?}");
+        world.audited();
+    };
+    let silent_called = || {
+        let world = Telephony::build();
+        world.subscriber(ANN, "ann", "10.00");
+        let timer = "Session-Expires: 90;refresher=uac\nRequire: timer\n";
+        let called = Scenario::called().receive("INVITE").answer(180, "");
+        let called = called.answer_with_body(200, timer).receive("ACK");
+        let calling = Scenario::calling(ANN)
+            .invite("")
+            .may_hear(100)
+            .may_hear(180)
+            .expect(200)
+            .ack(1)
+            .receive_with("BYE", "lost", "Reason")
+            .reply(200, "", false);
+        world.play("lost-bye", ABROAD, calling, &[(0, called)]);
+        let used = world.records(1)[0]["groups"][0]["used"].as_u64();
+        assert!(used.is_some_and(|used| (45..=85).contains(&used)), "{used:?}");
+        world.audited();
+    };
+    std::thread::scope(|scope| {
+        let one = scope.spawn(silent_caller);
+        let other = scope.spawn(silent_called);
+        one.join().expect("the silent caller is noticed");
+        other.join().expect("the silent called side is noticed");
+    });
+}
+
+#[test]
 fn provisional_answers_can_be_reliable_from_end_to_end() {
     let world = Telephony::build();
     world.subscriber(ANN, "ann", "10.00");

@@ -251,7 +251,7 @@ impl Run {
         command.args(["-i", &local.ip().to_string(), "-p", &local.port().to_string()]);
         command.args(["-m", &calls.to_string(), "-nostdin", "-trace_err"]);
         command.args(["-t", transport]);
-        command.args(["-timeout", "30s", "-timeout_error"]);
+        command.args(["-timeout", "110s", "-timeout_error"]);
         command.args(["-error_file"]).arg(scenario.with_extension("err"));
         if let Some((server, service)) = target {
             command.arg(server.to_string()).args(["-s", service, "-l", "200", "-r", "100"]);
