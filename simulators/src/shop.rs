@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -225,6 +226,8 @@ impl Heard {
 pub struct Sink {
     pub address: SocketAddr,
     pub heard: mpsc::UnboundedReceiver<Heard>,
+    /// What it answers with.
+    pub status: Arc<AtomicU16>,
 }
 
 impl Sink {
@@ -232,28 +235,31 @@ impl Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (tell, heard) = mpsc::unbounded_channel();
+        let status = Arc::new(AtomicU16::new(204));
+        let answer = status.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (tell, tls) = (tell.clone(), tls.clone());
+                let (tell, tls, answer) = (tell.clone(), tls.clone(), answer.clone());
                 tokio::spawn(async move {
                     // A connection that breaks off is the other side's business.
                     let _ = match tls {
                         Some(config) => match TlsAcceptor::from(config).accept(stream).await {
-                            Ok(stream) => hear(stream, &tell).await,
+                            Ok(stream) => hear(stream, &tell, &answer).await,
                             Err(error) => Err(error),
                         },
-                        None => hear(stream, &tell).await,
+                        None => hear(stream, &tell, &answer).await,
                     };
                 });
             }
         });
-        Ok(Sink { address, heard })
+        Ok(Sink { address, heard, status })
     }
 }
 
 async fn hear(
     mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     tell: &mpsc::UnboundedSender<Heard>,
+    answer: &AtomicU16,
 ) -> io::Result<()> {
     let mut bytes = Vec::new();
     loop {
@@ -279,7 +285,9 @@ async fn hear(
         let body = serde_json::from_slice(&bytes[end + 4..whole]).unwrap_or(Value::Null);
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         bytes.drain(..whole);
-        stream.write_all(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n").await?;
+        let status = answer.load(Ordering::Relaxed);
+        let head = format!("HTTP/1.1 {status} Told\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(head.as_bytes()).await?;
         // Whoever listened may have gone.
         let _ = tell.send(Heard { path, head, body });
     }

@@ -1,6 +1,7 @@
 //! Others sell to the VNOs' subscribers: payments over HTTPS, codes, callbacks, refunds, subscriptions, statements.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::Method;
@@ -202,6 +203,24 @@ async fn a_reserved_payment_waits_for_the_code_that_the_vno_brings() {
         "{kinds:?}"
     );
     assert_eq!(market.balance(), "8.10");
+    market.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_fails_is_told_again_and_one_that_is_gone_never_more() {
+    let mut sink = Sink::listen(Some(server_config())).await.expect("a sink");
+    let market = Market::open("20.00", rules()).await;
+    let mut body = payment(Some(PHONE), "1.00", "film-1");
+    body["sink"] = json!(format!("https://localhost:{}/told", sink.address.port()));
+    sink.status.store(503, Ordering::Relaxed);
+    assert_eq!(market.post(PAYMENTS, &body).await.status, 201);
+    let first = told(&mut sink).await;
+    sink.status.store(410, Ordering::Relaxed);
+    let again = told(&mut sink).await;
+    assert_eq!(first.body["id"], again.body["id"], "a repeat is known by its id");
+    // The next repeat would have come after four seconds.
+    let more = tokio::time::timeout(Duration::from_secs(6), sink.heard.recv()).await;
+    assert!(more.is_err(), "{more:?}");
     market.audit();
 }
 
