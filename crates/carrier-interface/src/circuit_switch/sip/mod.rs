@@ -1,11 +1,13 @@
 //! SIP: a signalling back-to-back user agent between subscribers' phones, carriers' trunks and the platform.
 //!
 //! `engine` gives every message its place; `call` is one call, without sockets or clocks; `trunks` knows the
-//! carriers' switches; `registrar` the subscribers' phones; `server` and `streams` own the sockets.
+//! carriers' switches; `registrar` the subscribers' phones, `proving` their passwords; `server` and `streams` own the
+//! sockets.
 
 mod call;
 mod engine;
 mod headers;
+mod proving;
 mod refusals;
 mod registrar;
 mod replies;

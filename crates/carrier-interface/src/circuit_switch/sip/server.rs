@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
 use super::call::{Asked, Consent, Counts, Local};
-use super::engine::{Engine, Lookup, Secrets};
+use super::engine::Engine;
+use super::proving::{Lookup, Secrets};
 use super::streams::Streams;
 use super::webhooks::Webhooks;
 
