@@ -259,7 +259,7 @@ impl Sink {
 async fn hear(
     mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     tell: &mpsc::UnboundedSender<Heard>,
-    answer: &AtomicU16,
+    status: &AtomicU16,
 ) -> io::Result<()> {
     let mut bytes = Vec::new();
     loop {
@@ -285,9 +285,9 @@ async fn hear(
         let body = serde_json::from_slice(&bytes[end + 4..whole]).unwrap_or(Value::Null);
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         bytes.drain(..whole);
-        let status = answer.load(Ordering::Relaxed);
-        let head = format!("HTTP/1.1 {status} Told\r\nContent-Length: 0\r\n\r\n");
-        stream.write_all(head.as_bytes()).await?;
+        let status = status.load(Ordering::Relaxed);
+        let answer = format!("HTTP/1.1 {status} Told\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await?;
         // Whoever listened may have gone.
         let _ = tell.send(Heard { path, head, body });
     }
