@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sip_protocol::transaction::copy_essentials;
 use sip_protocol::{Message, MessageWriter, Method, Name};
 
@@ -229,6 +230,8 @@ pub struct CallingSwitch {
 static SWITCHES: AtomicU64 = AtomicU64::new(0);
 
 const RESEND: Duration = Duration::from_millis(500);
+/// A paced call is placed at most this much late.
+const PACING: Duration = Duration::from_micros(200);
 const GIVE_UP: Duration = Duration::from_secs(10);
 
 impl CallingSwitch {
@@ -238,6 +241,7 @@ impl CallingSwitch {
         parties: impl Fn(u64) -> (String, String) + Send + 'static,
     ) -> io::Result<CallingSwitch> {
         let socket = socket(address)?;
+        socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         // Calls of one that takes the place of another are no repeats of its calls.
         let next = SWITCHES.fetch_add(1, Ordering::Relaxed) << 32;
@@ -360,13 +364,14 @@ impl CallingSwitch {
         outcome: &mut Outcome,
         pace: &Pace,
     ) {
-        let wait = if pace.rate.is_some() { Duration::from_micros(500) } else { RESEND / 50 };
-        let _ = self.socket.set_read_timeout(Some(wait));
-        for _ in 0..64 {
+        let nanoseconds = if pace.rate.is_some() { PACING } else { RESEND / 50 }.as_nanos() as i64;
+        // A socket's own time-out is as coarse as the system's clock ticks: calls would come in bursts.
+        let wait = Timespec { tv_sec: 0, tv_nsec: nanoseconds };
+        let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&wait));
+        for _ in 0..16 {
             let Ok((length, from)) = self.socket.recv_from(buffer) else { return };
             let Ok(message) = Message::decode(&buffer[..length]) else { continue };
             self.message(&message, from, calls, outcome, pace);
-            let _ = self.socket.set_read_timeout(Some(Duration::from_micros(1)));
         }
     }
 

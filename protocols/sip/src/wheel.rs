@@ -51,6 +51,10 @@ impl Wheel {
                 waits
             });
             self.len -= before - entries.len();
+            if entries.is_empty() {
+                // Its room serves the slots to come: thousands that each keep their own would be a lot.
+                *entries = Vec::new();
+            }
         }
         self.next = current + 1;
     }

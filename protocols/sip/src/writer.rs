@@ -30,6 +30,18 @@ impl<'a> MessageWriter<'a> {
         MessageWriter { out, start }
     }
 
+    /// Header lines alone, for [`MessageWriter::lines`] of messages to come.
+    pub fn headers(out: &'a mut Vec<u8>) -> MessageWriter<'a> {
+        let start = out.len();
+        MessageWriter { out, start }
+    }
+
+    /// Header lines that were written before.
+    pub fn lines(&mut self, lines: &[u8]) -> &mut Self {
+        self.out.extend_from_slice(lines);
+        self
+    }
+
     pub fn header(&mut self, name: Name, value: &[u8]) -> &mut Self {
         self.raw(name.as_str().as_bytes(), value)
     }

@@ -26,7 +26,10 @@ impl Side {
 
     fn sent(&mut self) -> Vec<String> {
         let mut all = Vec::new();
-        self.layer.take_out(|_, bytes| all.push(String::from_utf8_lossy(bytes).into_owned()));
+        all.extend(
+            self.layer.outgoing().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()),
+        );
+        self.layer.sent();
         all
     }
 

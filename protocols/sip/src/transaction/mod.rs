@@ -1,7 +1,7 @@
 //! The transaction layer (RFC 3261 section 17 with RFC 6026), for one engine.
 //!
 //! Call order: [`Transactions::receive`] for every message, [`Transactions::on_time`] every few milliseconds while
-//! [`Transactions::is_busy`]; after either, send what [`Transactions::take_out`] gives. Requests of the layer above
+//! [`Transactions::is_busy`]; after either, send what [`Transactions::outgoing`] gives. Requests of the layer above
 //! go through [`Transactions::request`], its answers through [`Transactions::respond`].
 
 mod client;
@@ -136,11 +136,13 @@ impl Transactions {
         !self.wheel.is_empty()
     }
 
-    /// Everything to be sent now, in order.
-    pub fn take_out(&mut self, mut send: impl FnMut(&Flow, &[u8])) {
-        for (flow, range) in self.sends.drain(..) {
-            send(&flow, &self.out[range]);
-        }
+    /// Everything to be sent now, in order; [`Transactions::sent`] follows.
+    pub fn outgoing(&self) -> impl Iterator<Item = (&Flow, &[u8])> {
+        self.sends.iter().map(|(flow, range)| (flow, &self.out[range.clone()]))
+    }
+
+    pub fn sent(&mut self) {
+        self.sends.clear();
         self.out.clear();
     }
 

@@ -252,6 +252,7 @@ impl Engine {
             message,
             bytes,
             invite: server,
+            merge_key: merged,
             flow,
             peer: source.peer,
             trunk: &source.trunk,
@@ -415,10 +416,7 @@ impl Engine {
         if let Some(trunk) = call.b.as_ref().and_then(|leg| leg.trunk) {
             self.trunks.release(trunk);
         }
-        if let Some(invite) = call.invite_of_a() {
-            let key = self.merged_key(&invite);
-            self.merged.remove(&key);
-        }
+        self.merged.remove(&call.a.merge_key);
         self.aliases.retain(|_, known| *known != id);
     }
 }

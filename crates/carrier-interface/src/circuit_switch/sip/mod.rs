@@ -5,6 +5,7 @@
 //! sockets.
 
 mod call;
+mod datagrams;
 mod engine;
 mod headers;
 mod proving;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sip_protocol::slab::Slab;
-use sip_protocol::{Flow, Millis, Transport};
+use sip_protocol::{Flow, Millis};
 use smallvec::SmallVec;
 use tandem_domain::charging::{EndCause, Session, SessionRequest, SessionVerb};
 use tandem_domain::command::{Command, Response};
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
 use super::call::{Asked, Consent, Counts, Local};
+use super::datagrams::Datagrams;
 use super::engine::Engine;
 use super::proving::{Lookup, Secrets};
 use super::streams::Streams;
@@ -60,8 +61,6 @@ pub(super) enum Inbox {
 }
 
 const INBOX: usize = 65_536;
-/// Datagrams taken before anything else has its turn.
-const DATAGRAMS_AT_ONCE: usize = 64;
 const TICK: Duration = Duration::from_millis(8);
 const RECEIVE_BUFFER: usize = 8 << 20;
 
@@ -123,15 +122,12 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
     };
     let tls_address = tls.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?;
     let shown = options.advertised.unwrap_or(address);
-    let local = Local {
-        host: shown.ip().to_string(),
-        sent_by: [
-            shown.to_string(),
-            shown.to_string(),
-            tls_address.map_or(shown, |tls| SocketAddr::new(shown.ip(), tls.port())).to_string(),
-        ],
-        domain: options.domain.clone(),
-    };
+    let sent_by = [
+        shown.to_string(),
+        shown.to_string(),
+        tls_address.map_or(shown, |tls| SocketAddr::new(shown.ip(), tls.port())).to_string(),
+    ];
+    let local = Local::new(shown.ip().to_string(), sent_by, options.domain.clone());
     let (frames, framed) = mpsc::channel(INBOX);
     let (answers, answered) = mpsc::unbounded_channel();
     let streams = Streams::new(frames, options.tls_client.clone());
@@ -146,14 +142,13 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
     let mut task = Task {
         engine: Engine::new(local, secret()),
         platform,
-        udp,
+        datagrams: Datagrams::new(udp),
         streams,
         webhooks: Webhooks::new(),
         sink,
         answers,
         pending: Slab::default(),
         commands: Vec::new(),
-        backlog: Vec::new(),
         started: (Instant::now(), unix_millis()),
         counts: counts.clone(),
     };
@@ -180,7 +175,7 @@ fn secret() -> [u64; 4] {
 struct Task {
     engine: Engine,
     platform: Platform,
-    udp: UdpSocket,
+    datagrams: Datagrams,
     streams: Arc<Streams>,
     webhooks: Arc<Webhooks>,
     sink: Arc<Answers>,
@@ -188,8 +183,6 @@ struct Task {
     /// Questions under way: whose they are.
     pending: Slab<(u64, usize, Asked)>,
     commands: Vec<(u64, Command)>,
-    /// Datagrams that the socket did not take.
-    backlog: Vec<(SocketAddr, Vec<u8>)>,
     started: (Instant, u64),
     counts: Arc<Mutex<Counts>>,
 }
@@ -207,24 +200,14 @@ impl Task {
         mut answered: mpsc::UnboundedReceiver<Inbox>,
         mut stopping: watch::Receiver<bool>,
     ) {
-        let mut buffer = vec![0u8; 65_536];
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut rounds = 0u32;
         loop {
             tokio::select! {
                 _ = stopping.changed() => return,
-                ready = self.udp.readable() => {
-                    if ready.is_ok() {
-                        self.take_datagrams(&mut buffer);
-                    }
-                }
-                Some(item) = answered.recv() => {
-                    self.take(item);
-                    while let Ok(item) = answered.try_recv() {
-                        self.take(item);
-                    }
-                }
+                _ = self.datagrams.readable() => {}
+                Some(item) = answered.recv() => self.take(item),
                 Some(item) = framed.recv() => self.take(item),
                 _ = ticks.tick() => {
                     let registry = self.platform.registry();
@@ -237,25 +220,13 @@ impl Task {
                     }
                 }
             }
-            self.flush().await;
-        }
-    }
-
-    fn take_datagrams(&mut self, buffer: &mut [u8]) {
-        let now = self.now();
-        for _ in 0..DATAGRAMS_AT_ONCE {
-            match self.udp.try_recv_from(buffer) {
-                Ok((length, remote)) => {
-                    let flow = Flow { transport: Transport::Udp, remote, channel: 0 };
-                    // Keep-alives of phones are a few line ends or zeros.
-                    if length > 16 {
-                        self.engine.message(now, flow, &buffer[..length]);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // A peer's port is closed: said for an earlier datagram.
-                Err(_) => {}
+            // Whatever woke us, all that waits is taken: one submission and one burst for all of it.
+            while let Ok(item) = answered.try_recv() {
+                self.take(item);
             }
+            let now = self.now();
+            self.datagrams.take(|flow, bytes| self.engine.message(now, flow, bytes));
+            self.flush().await;
         }
     }
 
@@ -320,18 +291,16 @@ impl Task {
                 let _ = answers.send(Inbox::Consent(call, consent));
             });
         }
-        let (udp, streams, backlog) = (&self.udp, &self.streams, &mut self.backlog);
-        self.engine.transactions.take_out(|flow, bytes| {
+        let mut datagrams = Vec::new();
+        for (flow, bytes) in self.engine.transactions.outgoing() {
             if flow.transport.is_reliable() {
-                streams.send(flow, bytes);
-            } else if !backlog.is_empty() || udp.try_send_to(bytes, flow.remote).is_err() {
-                backlog.push((flow.remote, bytes.to_vec()));
+                self.streams.send(flow, bytes);
+            } else {
+                datagrams.push((flow.remote, bytes));
             }
-        });
-        for (remote, bytes) in self.backlog.drain(..) {
-            // What the network refuses is lost as any datagram may be.
-            let _ = self.udp.send_to(&bytes, remote).await;
         }
+        self.datagrams.send(&datagrams).await;
+        self.engine.transactions.sent();
     }
 
     /// Calls that another process had: taken up again where that is possible, otherwise closed as they stand.

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use sip_protocol::session_timer::{MIN_SE_SECONDS, Refresher, SessionExpires, SessionTimer};
-use sip_protocol::{Dialog, Flow, Message, Millis, Name, ServerId, Uri};
+use sip_protocol::transaction::copy_essentials;
+use sip_protocol::{Dialog, Flow, Message, MessageWriter, Millis, Name, ServerId, Uri};
 use smallvec::SmallVec;
 use tandem_domain::calls::Trunk;
 use tandem_domain::charging::{
@@ -16,6 +17,7 @@ use tandem_domain::identifier::{Identity, LineId, PeerId};
 use super::{
     ALeg, Asked, Call, Callee, FORWARDS_MAX, Io, Meter, Opening, RINGING_MAX, Side, State, Target,
 };
+use crate::circuit_switch::sip::headers;
 use crate::circuit_switch::sip::refusals::{self, Refusal};
 
 /// An INVITE and what is known of where it comes from.
@@ -23,6 +25,7 @@ pub(in super::super) struct Arrival<'a, 'm> {
     pub message: &'a Message<'m>,
     pub bytes: &'a [u8],
     pub invite: ServerId,
+    pub merge_key: u64,
     pub flow: Flow,
     pub peer: PeerId,
     pub trunk: &'a Trunk,
@@ -49,12 +52,18 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
     let seconds = timer.map_or(wanted, |timer| timer.seconds.min(wanted.max(MIN_SE_SECONDS)));
     let supports_timer = invite.lists(Name::Supported, "timer");
     let by_them = timer.is_some_and(|timer| timer.refresher == Some(Refresher::Uac));
+    let (essentials, introduction) = in_common(io, arrival, &tag);
     let mut call = Call {
         id,
         state: State::Authorising,
         a: ALeg {
             invite: Opening::Taken(arrival.invite),
             request: arrival.bytes.into(),
+            essentials,
+            introduction,
+            has_offer: !invite.body.is_empty(),
+            supports_timer,
+            merge_key: arrival.merge_key,
             dialog,
             trunk: arrival.peer,
             trusted: arrival.trunk.is_trusted,
@@ -92,7 +101,7 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
     };
     io.counts.placed += 1;
     io.transactions.own(arrival.invite, id);
-    call.answer_a(io, 100, &[], |_| {});
+    trying(io, arrival);
     if let Err(refusal) = call.check(io, arrival) {
         if let Some(refusal) = refusal {
             call.refuse_a(io, refusal);
@@ -105,11 +114,38 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
     Some(call)
 }
 
+/// The 100, the one answer without a tag of ours.
+fn trying(io: &mut Io<'_>, arrival: &Arrival<'_, '_>) {
+    let flow = io.transactions.flow_of(arrival.invite);
+    io.transactions.respond(io.now, arrival.invite, 100, |out| {
+        let mut response = MessageWriter::response(out, 100);
+        copy_essentials(&mut response, arrival.message, flow, &[0]);
+        response.finish(&[]);
+    });
+}
+
+/// The header lines of every answer, and those of answers that make a dialog: written once, sent many times.
+fn in_common(io: &Io<'_>, arrival: &Arrival<'_, '_>, tag: &[u8]) -> (Box<[u8]>, Box<[u8]>) {
+    let flow = io.transactions.flow_of(arrival.invite);
+    let mut lines = Vec::with_capacity(1024);
+    let mut essentials = MessageWriter::headers(&mut lines);
+    copy_essentials(&mut essentials, arrival.message, flow, tag);
+    essentials.header(Name::Server, headers::SERVER);
+    let all_end = lines.len();
+    let mut introduction = MessageWriter::headers(&mut lines);
+    for route in arrival.message.all(Name::RecordRoute) {
+        introduction.header(Name::RecordRoute, route);
+    }
+    introduction.header(Name::Contact, io.local.contact(&arrival.flow));
+    introduction.header(Name::Allow, headers::ALLOW);
+    (lines[..all_end].into(), lines[all_end..].into())
+}
+
 impl Call {
     /// What forbids a call before anybody is asked. None: it is answered already.
     fn check(&mut self, io: &mut Io<'_>, arrival: &Arrival<'_, '_>) -> Result<(), Option<Refusal>> {
         let invite = arrival.message;
-        let unsupported = super::super::headers::unsupported(invite);
+        let unsupported = headers::unsupported(invite);
         if !unsupported.is_empty() {
             self.answer_a(io, 420, &[], |response| {
                 response.header(Name::Unsupported, &unsupported);

@@ -112,8 +112,16 @@ pub(super) enum Opening {
 
 pub(super) struct ALeg {
     pub invite: Opening,
-    /// The INVITE as it came, or would have come: answers copy from it.
+    /// The INVITE as it came, or would have come: other legs are made from it until one answers.
     pub request: Box<[u8]>,
+    /// What all our answers to it have in common.
+    pub essentials: Box<[u8]>,
+    /// What those have that make a dialog.
+    pub introduction: Box<[u8]>,
+    pub has_offer: bool,
+    pub supports_timer: bool,
+    /// What copies of it that came another way are known by.
+    pub merge_key: u64,
     pub dialog: Dialog,
     pub trunk: PeerId,
     pub trusted: bool,
@@ -209,22 +217,28 @@ pub(super) struct Io<'a> {
 pub(super) struct Local {
     pub host: String,
     /// `address:port` by transport: UDP, TCP, TLS.
-    pub sent_by: [String; 3],
+    sent_by: [String; 3],
+    contacts: [String; 3],
     pub domain: String,
 }
 
 impl Local {
+    pub fn new(host: String, sent_by: [String; 3], domain: String) -> Local {
+        let [udp, tcp, tls] = &sent_by;
+        let contacts = [
+            format!("<sip:{udp}>"),
+            format!("<sip:{tcp};transport=tcp>"),
+            format!("<sip:{tls};transport=tls>"),
+        ];
+        Local { host, sent_by, contacts, domain }
+    }
+
     pub fn sent_by(&self, flow: &Flow) -> &str {
         &self.sent_by[flow.transport as usize]
     }
 
-    pub fn contact(&self, flow: &Flow) -> Vec<u8> {
-        let transport = match flow.transport {
-            sip_protocol::Transport::Udp => "",
-            sip_protocol::Transport::Tcp => ";transport=tcp",
-            sip_protocol::Transport::Tls => ";transport=tls",
-        };
-        format!("<sip:{}{transport}>", self.sent_by(flow)).into_bytes()
+    pub fn contact(&self, flow: &Flow) -> &[u8] {
+        self.contacts[flow.transport as usize].as_bytes()
     }
 }
 
@@ -268,10 +282,6 @@ impl Call {
         }
     }
 
-    pub fn invite_of_a(&self) -> Option<Message<'_>> {
-        Message::decode(&self.a.request).ok()
-    }
-
     /// Answers the caller's INVITE; `write` adds what is special.
     pub fn answer_a(
         &mut self,
@@ -284,22 +294,13 @@ impl Call {
             Opening::Taken(server) => server,
             Opening::Made(client) => return self.answer_made(io, client, status, body, write),
         };
-        let Ok(invite) = Message::decode(&self.a.request) else { return };
-        let flow = io.transactions.flow_of(server);
-        let contact = io.local.contact(&self.a.dialog.flow);
-        let tag = self.a.dialog.local_tag.clone();
+        let leg = &self.a;
         io.transactions.respond(io.now, server, status, |out| {
             let mut response = MessageWriter::response(out, status);
-            let tag: &[u8] = if status == 100 { &[0] } else { &tag };
-            sip_protocol::transaction::copy_essentials(&mut response, &invite, flow, tag);
+            response.lines(&leg.essentials);
             if (101..300).contains(&status) {
-                for route in invite.all(Name::RecordRoute) {
-                    response.header(Name::RecordRoute, route);
-                }
-                response.header(Name::Contact, &contact);
-                response.header(Name::Allow, super::headers::ALLOW);
+                response.lines(&leg.introduction);
             }
-            response.header(Name::Server, super::headers::SERVER);
             write(&mut response);
             response.finish(body);
         });

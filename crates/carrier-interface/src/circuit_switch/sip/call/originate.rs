@@ -55,7 +55,7 @@ pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Opt
             invite.header(Name::To, &to);
             invite.header(Name::CallId, &call_id);
             invite.cseq(1, Method::Invite);
-            invite.header(Name::Contact, &contact);
+            invite.header(Name::Contact, contact);
             invite.header(Name::Allow, headers::ALLOW);
             invite.header(Name::UserAgent, headers::SERVER);
             invite.finish(&[]);
@@ -67,6 +67,11 @@ pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Opt
         a: ALeg {
             invite: Opening::Made(client),
             request: Box::default(),
+            essentials: Box::default(),
+            introduction: Box::default(),
+            has_offer: true,
+            supports_timer: false,
+            merge_key: 0,
             dialog,
             trunk: order.access,
             trusted: false,
@@ -154,7 +159,7 @@ impl Call {
         invite.parts(b"To", &[b"<", uri.as_bytes(), b">"]);
         invite.header(Name::CallId, &self.a.dialog.call_id);
         invite.cseq(1, Method::Invite);
-        invite.header(Name::Contact, &contact);
+        invite.header(Name::Contact, contact);
         headers::pass(message, &mut invite, false);
         invite.finish(message.body);
         bytes.into_boxed_slice()

@@ -135,8 +135,14 @@ impl Call {
     }
 
     fn invite(&mut self, io: &mut Io<'_>, way: Way) {
-        let request = self.a.request.clone();
-        let Ok(invite) = Message::decode(&request) else { return };
+        let request = std::mem::take(&mut self.a.request);
+        self.invite_like(io, way, &request);
+        self.a.request = request;
+        self.arm(io);
+    }
+
+    fn invite_like(&mut self, io: &mut Io<'_>, way: Way, request: &[u8]) {
+        let Ok(invite) = Message::decode(request) else { return };
         let (from, to) = self.parties(io, &invite, &way);
         let tag = Self::tag(self.id, Side::B, &mut io.transactions.tokens);
         let call_id = new_call_id(&mut io.transactions.tokens, &io.local.host);
@@ -157,7 +163,7 @@ impl Call {
                 b.header(Name::To, &to);
                 b.header(Name::CallId, &call_id);
                 b.cseq(1, Method::Invite);
-                b.header(Name::Contact, &contact);
+                b.header(Name::Contact, contact);
                 b.header(Name::Allow, headers::ALLOW);
                 b.header(Name::Supported, &supported);
                 if invite.lists(Name::Require, "100rel") {
@@ -205,7 +211,6 @@ impl Call {
             ack_waits: false,
             rseq_shift: i64::from(self.last_rseq),
         });
-        self.arm(io);
     }
 
     /// P-Asserted-Identity towards switches that we trust (RFC 3325), and whether it is private.
@@ -277,9 +282,9 @@ impl Call {
 
     /// The called side answered: from this moment on it costs.
     fn connect(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
-        let has_offer = self.invite_of_a().is_some_and(|invite| !invite.body.is_empty());
-        let a_supports_timer =
-            self.invite_of_a().is_some_and(|invite| invite.lists(Name::Supported, "timer"));
+        let (has_offer, supports_timer) = (self.a.has_offer, self.a.supports_timer);
+        // No other leg will be made from it.
+        self.a.request = Box::default();
         let Some(leg) = &mut self.b else { return };
         leg.dialog.answered(message);
         leg.allows_update |= message.lists(Name::Allow, "UPDATE");
@@ -306,7 +311,7 @@ impl Call {
         let timer = self.a.timer;
         self.answer_a(io, 200, message.body, |response| {
             response.header(Name::Supported, b"timer");
-            if let Some(timer) = timer.filter(|_| a_supports_timer) {
+            if let Some(timer) = timer.filter(|_| supports_timer) {
                 let refresher = if timer.is_ours { Refresher::Uas } else { Refresher::Uac };
                 let value = SessionExpires { seconds: timer.seconds, refresher: Some(refresher) }
                     .to_value();

@@ -84,7 +84,7 @@ impl Call {
         io.transactions.respond(io.now, server, 200, |out| {
             let mut response = MessageWriter::response(out, 200);
             copy_essentials(&mut response, message, flow, &[]);
-            response.header(Name::Contact, &contact);
+            response.header(Name::Contact, contact);
             if let Some(asked) = asked {
                 let refresher = asked.refresher.or(Some(Refresher::Uac));
                 let value = SessionExpires { refresher, ..asked }.to_value();
@@ -119,7 +119,7 @@ impl Call {
         let rack = message.header(Name::RAck).and_then(RAck::parse);
         let client = io.transactions.request(io.now, flow, sent_by, method, id, |via, out| {
             let mut request = dialog.begin(out, method, via, cseq);
-            request.header(Name::Contact, &contact);
+            request.header(Name::Contact, contact);
             if let Some(rack) = rack {
                 // The other leg's INVITE has number 1, and its own count of responses.
                 let rseq = i64::from(rack.rseq) - shift;
@@ -168,7 +168,7 @@ impl Call {
             io.transactions.respond(io.now, server, status, |out| {
                 let mut response = MessageWriter::response(out, status);
                 copy_essentials(&mut response, &request, flow, &[]);
-                response.header(Name::Contact, &contact);
+                response.header(Name::Contact, contact);
                 headers::pass(message, &mut response, trusted);
                 response.finish(message.body);
             });
@@ -292,7 +292,7 @@ impl Call {
             SessionExpires { seconds: timer.seconds, refresher: Some(Refresher::Uac) }.to_value();
         let client = io.transactions.request(io.now, flow, sent_by, method, id, |via, out| {
             let mut request = dialog.begin(out, method, via, cseq);
-            request.header(Name::Contact, &contact);
+            request.header(Name::Contact, contact);
             request.header(Name::Supported, b"timer");
             if method == Method::Update {
                 request.header(Name::SessionExpires, value.as_bytes());

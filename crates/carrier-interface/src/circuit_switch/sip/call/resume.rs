@@ -140,6 +140,11 @@ pub(in super::super) fn resume(io: &mut Io<'_>, id: u64, session: &Session) -> O
         a: ALeg {
             invite: Opening::Taken(ServerId(0)),
             request: Box::default(),
+            essentials: Box::default(),
+            introduction: Box::default(),
+            has_offer: true,
+            supports_timer: false,
+            merge_key: 0,
             dialog: a,
             trunk: note.a.trunk?,
             trusted: false,

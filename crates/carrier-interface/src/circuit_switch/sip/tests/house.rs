@@ -59,11 +59,8 @@ pub struct House {
 impl House {
     /// One VNO, Ann and Bob with `money` each at a cent a second, one carrier to call and one that calls.
     pub fn new(money: &str) -> House {
-        let local = Local {
-            host: "192.0.2.9".into(),
-            sent_by: std::array::from_fn(|_| "192.0.2.9:5060".into()),
-            domain: "sip.example".into(),
-        };
+        let sent_by = std::array::from_fn(|_| "192.0.2.9:5060".into());
+        let local = Local::new("192.0.2.9".into(), sent_by, "sip.example".into());
         let mut house = House {
             engine: Engine::new(local, [1, 2, 3, 4]),
             state: State::default(),
@@ -220,9 +217,10 @@ impl House {
             }
         }
         let sent = &mut self.sent;
-        self.engine.transactions.take_out(|flow, bytes| {
+        for (flow, bytes) in self.engine.transactions.outgoing() {
             sent.push((flow.remote.port(), String::from_utf8_lossy(bytes).into_owned()));
-        });
+        }
+        self.engine.transactions.sent();
     }
 
     pub fn hear(&mut self, port: u16, text: &str) {
