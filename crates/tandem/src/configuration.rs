@@ -20,8 +20,22 @@ pub struct Configuration {
     pub diameter: DiameterConfiguration,
     pub sip: SipConfiguration,
     pub content: ContentConfiguration,
+    pub memory: MemoryConfiguration,
     /// error, warn, info, debug or trace.
     pub log_level: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryConfiguration {
+    /// MiB touched after the start, so that growth into them costs no time later. 0: none.
+    pub reserve_mib: usize,
+}
+
+impl Default for MemoryConfiguration {
+    fn default() -> MemoryConfiguration {
+        MemoryConfiguration { reserve_mib: 256 }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -115,6 +129,7 @@ impl Default for Configuration {
             diameter: DiameterConfiguration::default(),
             sip: SipConfiguration::default(),
             content: ContentConfiguration::default(),
+            memory: MemoryConfiguration::default(),
             log_level: "info".into(),
         }
     }

@@ -5,6 +5,7 @@ mod bench;
 mod configuration;
 mod demo;
 mod import;
+mod memory;
 mod screen;
 mod serve;
 mod shop;

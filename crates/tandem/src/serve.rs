@@ -62,6 +62,11 @@ async fn serve(configuration: &Configuration, platform: Platform) -> anyhow::Res
         println!("sip       {address} (TLS)");
     }
     println!("ready");
+    let reserve = configuration.memory.reserve_mib;
+    std::thread::Builder::new()
+        .name("reserve".into())
+        .spawn(move || crate::memory::reserve(reserve))
+        .context("a thread for the memory reserve")?;
     until_told().await?;
     println!("stopping");
     diameter.stop().await;

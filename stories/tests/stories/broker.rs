@@ -56,7 +56,7 @@ impl Broker {
         let sip_listen = sip.map_or("127.0.0.1:0".to_owned(), |sip| sip.to_string());
         let config = data.with_extension("toml");
         let text = format!(
-            "data = {data:?}\nlog_level = \"warn\"\n[http]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = \"{sip_listen}\"\n[diameter]\nlisten = \"127.0.0.1:0\"\n{more}"
+            "data = {data:?}\nlog_level = \"warn\"\n[memory]\nreserve_mib = 0\n[http]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = \"{sip_listen}\"\n[diameter]\nlisten = \"127.0.0.1:0\"\n{more}"
         );
         std::fs::write(&config, text).expect("the configuration is written");
         let mut command = match through.split_first() {

@@ -108,7 +108,7 @@ pub fn fill(platform: &Platform, subscribers: u64) -> anyhow::Result<u64> {
 }
 
 pub fn run(seconds: u64, subscribers: u64, in_flight: usize) -> anyhow::Result<Figures> {
-    let bed = Bed::new("charging", false)?;
+    let bed = Bed::warm("charging", false)?;
     let platform = &bed.platform;
     let before = process::resident();
     let sessions = fill(platform, subscribers)?;

@@ -47,7 +47,7 @@ impl Run {
 }
 
 pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
-    let bed = Bed::new("content", true)?;
+    let bed = Bed::warm("content", true)?;
     let mut world = World::new(&bed.platform);
     world.build_parties()?;
     shop::agree(&mut world)?;

@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(1);
 const UPLOADS: usize = 10;
 
 pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
-    let bed = Bed::new("deck", true)?;
+    let bed = Bed::warm("deck", true)?;
     let platform = &bed.platform;
     let sessions = fill(platform, subscribers)?;
     let runtime = crate::runtime()?;

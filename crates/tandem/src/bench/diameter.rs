@@ -30,7 +30,7 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let echo = echo_server()?;
     let echoed = Client::connect(echo, subscribers)?.drive(seconds)?;
     println!("bare echo   {:>10.0} requests/s", echoed.per_second());
-    let bed = Bed::new("diameter", false)?;
+    let bed = Bed::warm("diameter", false)?;
     let mut world = World::new(&bed.platform);
     world.build_parties()?;
     let vno = VnoId::new(0);

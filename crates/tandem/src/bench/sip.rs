@@ -16,7 +16,7 @@ use crate::world::{World, number_of};
 const HELD_CALLS: usize = 20_000;
 
 pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
-    let bed = Bed::new("sip", false)?;
+    let bed = Bed::warm("sip", false)?;
     let mut world = World::new(&bed.platform);
     world.build_parties()?;
     let money = |text: &str| Money::new(text.parse().expect("amount"), Currency::EUR);
