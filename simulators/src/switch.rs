@@ -14,19 +14,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sip_protocol::transaction::copy_essentials;
 use sip_protocol::{Message, MessageWriter, Method, Name};
 
-const RECEIVE_BUFFER: usize = 8 << 20;
-const SDP: &[u8] = b"v=0\r\no=sim 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 6000 RTP/AVP 0\r\n";
+pub use crate::callee::Manner;
+use crate::callee::{Callee, SDP};
 
-/// What a called switch does with calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    Answers,
-    /// Refuses every call with this status.
-    Refuses(u16),
-    /// Refuses this many calls of a hundred.
-    RefusesSome(u16, u8),
-    Silent,
-}
+const RECEIVE_BUFFER: usize = 8 << 20;
 
 fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
@@ -93,9 +84,7 @@ fn called(
     answered: &AtomicU64,
 ) {
     let mut buffer = vec![0u8; 65_536];
-    let mut out = Vec::with_capacity(2048);
-    let contact = format!("<sip:{address}>").into_bytes();
-    let mut seen = 0u64;
+    let mut callee = Callee::new(manner, format!("<sip:{address}>"));
     let mut rounds = 0u32;
     while !stop.load(Ordering::Relaxed) {
         rounds += 1;
@@ -107,41 +96,10 @@ fn called(
             continue;
         };
         let Ok(message) = Message::decode(&buffer[..length]) else { continue };
-        let mut answer = |status: u16, body: &[u8]| {
-            out.clear();
-            let mut response = MessageWriter::response(&mut out, status);
-            copy_essentials(&mut response, &message, None, b"callee");
-            response.header(Name::Contact, &contact);
-            if !body.is_empty() {
-                response.header(Name::ContentType, b"application/sdp");
-            }
-            response.finish(body);
+        callee.hear(&message, answered, |out| {
             // A datagram that the network drops is sent again by who waits for it.
-            let _ = socket.send_to(&out, from);
-        };
-        match message.method() {
-            Some(Method::Invite) => {
-                seen += 1;
-                let refused = match manner {
-                    Manner::Refuses(status) => Some(status),
-                    Manner::RefusesSome(status, part) => {
-                        (seen % 100 < u64::from(part)).then_some(status)
-                    }
-                    Manner::Answers => None,
-                    Manner::Silent => continue,
-                };
-                match refused {
-                    Some(status) => answer(status, &[]),
-                    None => {
-                        answered.fetch_add(1, Ordering::Relaxed);
-                        answer(180, &[]);
-                        answer(200, SDP);
-                    }
-                }
-            }
-            Some(Method::Ack) | None => {}
-            Some(_) => answer(200, &[]),
-        }
+            let _ = socket.send_to(out, from);
+        });
     }
 }
 

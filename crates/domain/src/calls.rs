@@ -60,6 +60,9 @@ pub struct Trunk {
     /// Asked for a sign of life (OPTIONS) every half minute; without answers it is taken out.
     #[n(12)]
     pub is_probed: bool,
+    /// The name in its certificate; without one, its address.
+    #[n(13)]
+    pub tls_name: Option<Box<str>>,
 }
 
 impl Trunk {

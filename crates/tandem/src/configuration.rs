@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::Deserialize;
 use tandem_content_interface::ContentOptions;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -59,15 +59,15 @@ pub struct ContentConfiguration {
 
 impl ContentConfiguration {
     pub fn options(&self, listening: &str) -> anyhow::Result<ContentOptions> {
-        let read = |path: &PathBuf| {
-            CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .with_context(|| format!("{}", path.display()))
-        };
         Ok(ContentOptions {
             issuer: self.issuer.clone().unwrap_or_else(|| listening.to_owned()),
             private_sinks: self.private_sinks,
-            authorities: self.authorities.as_ref().map(read).transpose()?.unwrap_or_default(),
+            authorities: self
+                .authorities
+                .as_ref()
+                .map(certificates)
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 }
@@ -99,6 +99,23 @@ pub struct SipConfiguration {
     /// Realm of the subscribers' phones, host part of numbers.
     pub domain: String,
     pub tls: Option<TlsConfiguration>,
+    /// PEM file of authorities of switches that are reached over TLS, beside the public ones.
+    pub authorities: Option<PathBuf>,
+}
+
+impl SipConfiguration {
+    /// For connections to switches that want TLS.
+    pub fn client(&self) -> anyhow::Result<Arc<ClientConfig>> {
+        let mut roots = RootCertStore::empty();
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        for authority in
+            self.authorities.as_ref().map(certificates).transpose()?.unwrap_or_default()
+        {
+            roots.add(authority)?;
+        }
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        Ok(Arc::new(config))
+    }
 }
 
 impl Default for SipConfiguration {
@@ -108,6 +125,7 @@ impl Default for SipConfiguration {
             advertised: None,
             domain: "sip.tandem.example".into(),
             tls: None,
+            authorities: None,
         }
     }
 }
@@ -165,11 +183,15 @@ impl Configuration {
     }
 }
 
+fn certificates(path: &PathBuf) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("{}", path.display()))
+}
+
 impl TlsConfiguration {
     pub fn server(&self) -> anyhow::Result<Arc<ServerConfig>> {
-        let certificates = CertificateDer::pem_file_iter(&self.certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .with_context(|| format!("{}", self.certificate.display()))?;
+        let certificates = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .with_context(|| format!("{}", self.key.display()))?;
         let config =

@@ -47,6 +47,7 @@ async fn serve(configuration: &Configuration, platform: Platform) -> anyhow::Res
     if let Some(tls) = &configuration.sip.tls {
         calls.tls = Some((tls.listen, tls.server()?));
     }
+    calls.tls_client = Some(configuration.sip.client()?);
     let sip = sip::serve(platform.clone(), calls).await.context("SIP")?;
     let http = Http::start(configuration, platform).await?;
     println!("http      http://{}  (API reader: /docs)", http.plain.address);

@@ -223,6 +223,7 @@ impl<'a> World<'a> {
                 carries_calls,
                 md5_only: false,
                 is_probed: true,
+                tls_name: None,
             })),
         })?;
         Ok(())

@@ -25,10 +25,9 @@ impl Side {
     }
 
     fn sent(&mut self) -> Vec<String> {
-        let mut all = Vec::new();
-        all.extend(
-            self.layer.outgoing().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()),
-        );
+        let texts =
+            self.layer.outgoing().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+        let all = texts.collect();
         self.layer.sent();
         all
     }
@@ -230,4 +229,60 @@ fn a_nonce_is_ours_for_a_while_and_never_the_same_twice() {
     let other = Nonces::new(Tokens::new([1, 3]), 300);
     assert_eq!(other.check(nonce.as_bytes(), 1_000), Nonce::Foreign);
     assert_eq!(nonces.check(b"short", 1_000), Nonce::Foreign);
+}
+
+/// An INVITE with a body of this many octets, and how it went out.
+fn long_invite(side: &mut Side, length: usize) -> (sip_protocol::ClientId, Transport, String) {
+    let body = vec![b'x'; length];
+    let id = side.layer.request(
+        side.now,
+        flow(Transport::Udp),
+        b"192.0.2.9",
+        Method::Invite,
+        5,
+        |via, out| {
+            let mut request = MessageWriter::request(out, Method::Invite, b"sip:b@y");
+            request.header(Name::Via, via).header(Name::From, b"<sip:a@x>;tag=1");
+            request.header(Name::To, b"<sip:b@y>").header(Name::CallId, b"c");
+            request.cseq(1, Method::Invite);
+            request.finish(&body);
+        },
+    );
+    let sent: Vec<_> = side
+        .layer
+        .outgoing()
+        .map(|(flow, bytes)| (flow.transport, String::from_utf8_lossy(bytes).into_owned()))
+        .collect();
+    side.layer.sent();
+    let [(transport, text)] = sent.as_slice() else { panic!("sent once: {sent:?}") };
+    (id, *transport, text.clone())
+}
+
+#[test]
+fn what_is_too_long_for_a_datagram_goes_over_a_connection_and_back_if_there_is_none() {
+    let mut side = Side::new();
+    let (_, transport, _) = long_invite(&mut side, 900);
+    assert_eq!(transport, Transport::Udp);
+    let (_, transport, text) = long_invite(&mut side, 1200);
+    assert_eq!(transport, Transport::Tcp);
+    assert!(text.contains("Via: SIP/2.0/TCP 192.0.2.9;"), "{text}");
+    let mut expired = Vec::new();
+    side.layer.broken(side.now, flow(Transport::Tcp), |what| expired.push(what));
+    assert!(expired.is_empty(), "another way is open");
+    let again = side.sent().pop().expect("as a datagram after all");
+    assert_eq!(again, text.replace("SIP/2.0/TCP", "SIP/2.0/UDP"));
+    // Nobody tries that connection again for a while.
+    assert_eq!(long_invite(&mut side, 1200).1, Transport::Udp);
+    side.wait(600_100);
+    assert_eq!(long_invite(&mut side, 1200).1, Transport::Tcp);
+}
+
+#[test]
+fn a_request_whose_connection_breaks_fails_at_once() {
+    let mut side = Side::new();
+    let (id, _) = side.ask(Transport::Tcp, Method::Invite);
+    let mut expired = Vec::new();
+    side.layer.broken(side.now, flow(Transport::Tcp), |what| expired.push(what));
+    assert_eq!(expired, [Expired::NoWay(id, 5)]);
+    assert!(side.layer.is_empty());
 }

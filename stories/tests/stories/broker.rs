@@ -30,6 +30,7 @@ pub struct Broker {
     pub diameter: SocketAddr,
     pub sip: SocketAddr,
     pub diameter_tls: Option<SocketAddr>,
+    pub sip_tls: Option<SocketAddr>,
     pub https: Option<SocketAddr>,
     pub key: String,
 }
@@ -56,7 +57,8 @@ impl Broker {
         let sip_listen = sip.map_or("127.0.0.1:0".to_owned(), |sip| sip.to_string());
         let config = data.with_extension("toml");
         let text = format!(
-            "data = {data:?}\nlog_level = \"warn\"\n[memory]\nreserve_mib = 0\n[http]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = \"{sip_listen}\"\n[diameter]\nlisten = \"127.0.0.1:0\"\n{more}"
+            "data = {data:?}\nlog_level = \"warn\"\nmemory.reserve_mib = 0\nhttp.listen = \"127.0.0.1:0\"\n\
+             diameter.listen = \"127.0.0.1:0\"\nsip.listen = \"{sip_listen}\"\n{more}"
         );
         std::fs::write(&config, text).expect("the configuration is written");
         let mut command = match through.split_first() {
@@ -75,6 +77,7 @@ impl Broker {
             .expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (mut http, mut diameter, mut sip, mut tls, mut https) = (None, None, None, None, None);
+        let mut sip_tls = None;
         let mut first_key = key.map(str::to_owned);
         loop {
             let line = lines.next().expect("the program says it is ready").expect("readable");
@@ -91,6 +94,8 @@ impl Broker {
                 tls = line.split_whitespace().nth(1).and_then(|address| address.parse().ok());
             } else if line.starts_with("diameter") && diameter.is_none() {
                 diameter = last.parse().ok();
+            } else if line.starts_with("sip") && line.ends_with("(TLS)") {
+                sip_tls = line.split_whitespace().nth(1).and_then(|address| address.parse().ok());
             } else if line.starts_with("sip") && sip.is_none() {
                 sip = line.split_whitespace().nth(1).and_then(|address| address.parse().ok());
             } else if line == "ready" {
@@ -103,6 +108,7 @@ impl Broker {
             diameter: diameter.expect("a Diameter address"),
             sip: sip.expect("a SIP address"),
             diameter_tls: tls,
+            sip_tls,
             https,
             key: first_key.expect("a key"),
         }

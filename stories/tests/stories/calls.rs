@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,33 +13,39 @@ use crate::broker::{Broker, account};
 use crate::peers::{Capture, needs, on_path};
 use crate::sipp::{Run, Scenario, sipp};
 
-const ANN: &str = "+4915112345678";
-const BOB: &str = "+4915187654321";
-const ABROAD: &str = "+4989123456";
+pub const ANN: &str = "+4915112345678";
+pub const BOB: &str = "+4915187654321";
+pub const ABROAD: &str = "+4989123456";
 
 /// A port that nobody has at the moment.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
     socket.local_addr().expect("an address")
 }
 
 /// The broker with three carriers that differ in price, a switch that brings subscribers' calls, and phones' access.
-struct Telephony {
-    broker: Broker,
+pub struct Telephony {
+    pub broker: Broker,
     data: PathBuf,
-    directory: tempfile::TempDir,
-    home: SocketAddr,
-    carriers: [SocketAddr; 3],
-    capture: Option<Capture>,
+    pub directory: tempfile::TempDir,
+    pub home: SocketAddr,
+    pub carriers: [SocketAddr; 3],
+    /// None where what is sent cannot be read from outside.
+    pub capture: Option<Capture>,
 }
 
 const CARRIERS: [(&str, &str); 3] = [("alpha", "0.0200"), ("beta", "0.9000"), ("gamma", "0.0300")];
 
 impl Telephony {
-    fn build() -> Telephony {
+    pub fn build() -> Telephony {
+        Telephony::build_with("")
+    }
+
+    /// With something more in the configuration.
+    pub fn build_with(more: &str) -> Telephony {
         let directory = tempfile::tempdir().expect("a directory");
         let data = directory.path().join("data");
-        let broker = Broker::start(&data, None);
+        let broker = Broker::start_with(&data, None, None, more, &[]);
         let home = free_address();
         let carriers = [free_address(), free_address(), free_address()];
         let header = "service,prefix,price,per,increment\n";
@@ -129,7 +135,7 @@ impl Telephony {
     }
 
     /// A subscriber with a number, a SIP address of the same name, a password and money.
-    fn subscriber(&self, msisdn: &str, user: &str, money: &str) -> String {
+    pub fn subscriber(&self, msisdn: &str, user: &str, money: &str) -> String {
         let identities = json!([{"type": "msisdn", "value": msisdn}, {"type": "sip", "value": format!("sip:{user}@sip.tandem.example")}]);
         let made = self.broker.ask(
             "POST",
@@ -148,7 +154,7 @@ impl Telephony {
     }
 
     /// Waits until the books show so many usage records.
-    fn records(&self, count: usize) -> Vec<Value> {
+    pub fn records(&self, count: usize) -> Vec<Value> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let page =
@@ -179,7 +185,7 @@ impl Telephony {
         }
     }
 
-    fn audited(mut self) {
+    pub fn audited(mut self) {
         self.judged();
         let Telephony { broker, data, directory, .. } = self;
         // The books follow within a second.
@@ -677,114 +683,6 @@ fn the_vnos_application_is_asked_before_a_call_is_connected_and_silence_is_its_d
     call(&[], 1);
     rule(application("nonsense", Duration::ZERO), false);
     call(&[(403, 1)], 0);
-    world.audited();
-}
-
-/// A phone of baresip's makers.
-struct Phone(Child);
-
-impl Phone {
-    fn start(script: &Path, directory: &Path, user: &str, server: SocketAddr, more: &str) -> Phone {
-        let home = directory.join(format!("phone-{user}"));
-        std::fs::create_dir(&home).expect("a directory");
-        // It binds the port above for TLS too.
-        let port = free_address().port() & !1;
-        let config = format!(
-            "sip_listen 127.0.0.1:{port}\nmodule_path /usr/lib/baresip/modules\nmodule stdio.so\nmodule g711.so\nmodule account.so\nmodule menu.so\n"
-        );
-        let (account, command) = match more.strip_prefix("call ") {
-            Some(number) => ("", format!("-e '/dial {number}' -t 6")),
-            None => (";answermode=auto", "-t 12".to_owned()),
-        };
-        let account = format!(
-            "<sip:{user}@sip.tandem.example;transport=udp>;auth_user={user};auth_pass=secret;outbound=\"sip:{server};transport=udp\";regint=60{account}\n"
-        );
-        for (name, text) in [("config", config), ("accounts", account), ("contacts", String::new())]
-        {
-            std::fs::write(home.join(name), text).expect("written");
-        }
-        // It wants a terminal.
-        let child = Command::new(script)
-            .arg("-qc")
-            .arg(format!("baresip -f {} {command}", home.display()))
-            .arg(home.join("log"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the phone starts");
-        Phone(child)
-    }
-}
-
-impl Drop for Phone {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn two_phones_that_are_not_ours_register_and_call_each_other() {
-    let (Some(script), Some(_)) =
-        (needs(on_path("script"), "script"), needs(on_path("baresip"), "baresip"))
-    else {
-        return;
-    };
-    let world = Telephony::build();
-    world.subscriber(ANN, "ann", "10.00");
-    world.subscriber(BOB, "bob", "10.00");
-    let _bob = Phone::start(&script, world.directory.path(), "bob", world.broker.sip, "");
-    std::thread::sleep(Duration::from_secs(2));
-    let call = format!("call {BOB}");
-    let mut ann = Phone::start(&script, world.directory.path(), "ann", world.broker.sip, &call);
-    ann.0.wait().expect("it hangs up");
-    let record = &world.records(1)[0];
-    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 4), "{record}");
-    world.audited();
-}
-
-#[test]
-fn the_vno_orders_a_call_between_two_phones_watches_it_and_ends_it() {
-    let (Some(script), Some(_)) =
-        (needs(on_path("script"), "script"), needs(on_path("baresip"), "baresip"))
-    else {
-        return;
-    };
-    let world = Telephony::build();
-    let ann = world.subscriber(ANN, "ann", "10.00");
-    world.subscriber(BOB, "bob", "10.00");
-    let line = format!("{}-1", ann.replace("sub-", "line-"));
-    let order = json!({"line": line, "called": BOB}).to_string();
-    let place = || world.broker.call("POST", "/v1/vnos/aria/calls", "application/json", &order);
-    assert_eq!(place().0, 409, "no phone is registered yet");
-    let directory = world.directory.path();
-    let _bob = Phone::start(&script, directory, "bob", world.broker.sip, "");
-    let _ann = Phone::start(&script, directory, "ann", world.broker.sip, "");
-    std::thread::sleep(Duration::from_secs(2));
-    let (status, answer) = place();
-    assert_eq!(status, 202, "{answer}");
-    let deadline = Instant::now() + Duration::from_secs(8);
-    let call = loop {
-        let calls = world.broker.ask("GET", "/v1/vnos/aria/calls", Value::Null);
-        let answered = calls
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|call| call["line"] == json!(line) && call["answered"] == true);
-        if let Some(call) = answered {
-            break call.clone();
-        }
-        assert!(Instant::now() < deadline, "not connected: {calls}");
-        std::thread::sleep(Duration::from_millis(100));
-    };
-    std::thread::sleep(Duration::from_secs(2));
-    let path = format!("/v1/vnos/aria/calls/{}", call["id"].as_str().expect("an id"));
-    world.broker.ask("DELETE", &path, Value::Null);
-    let record = &world.records(1)[0];
-    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 2), "{record}");
-    let trail = record["trail"].as_str().unwrap_or_default();
-    assert!(trail.starts_with("ordered by the VNO") && trail.ends_with("cut by order"), "{trail}");
-    assert_eq!(world.broker.ask("GET", "/v1/vnos/aria/calls", Value::Null), json!([]));
     world.audited();
 }
 

@@ -27,16 +27,14 @@ fn file(name: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/specs");
     let directory = std::env::var_os("TANDEM_SPECS").map_or(beside, PathBuf::from);
     let file = directory.join("camara").join(name);
-    if !file.exists() {
-        eprintln!("SKIPPED: {} is not here; TANDEM_SPECS names its directory", file.display());
-        return None;
-    }
-    Some(file)
+    needs(Some(file).filter(|file| file.exists()), "the CAMARA files (TANDEM_SPECS)")
 }
 
 async fn judge(name: &str, base: &str, market: &Market) {
     let (Some(program), Some(file)) = (schemathesis(), file(name)) else { return };
+    let remembered = tempfile::tempdir().expect("a directory");
     let output = Command::new(program)
+        .current_dir(&remembered)
         .arg("run")
         .arg(file)
         .args(["--url", &format!("http://{}{base}", market.broker.http)])

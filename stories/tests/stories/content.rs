@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::broker::{Broker, account, call};
 use crate::phone::DataSession;
 
-const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/tls");
+pub const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/tls");
 pub const ISSUER: &str = "https://broker.tandem.example";
 pub const PAYMENTS: &str = "/carrier-billing/v0.5/payments";
 pub const PHONE: &str = "+4915110000001";
@@ -24,7 +24,7 @@ fn certificate() -> CertificateDer<'static> {
     CertificateDer::from_pem_file(format!("{TLS}/certificate.pem")).expect("a certificate")
 }
 
-fn server_config() -> Arc<ServerConfig> {
+pub fn server_config() -> Arc<ServerConfig> {
     let key = PrivateKeyDer::from_pem_file(format!("{TLS}/key.pem")).expect("a key");
     let config = ServerConfig::builder()
         .with_no_client_auth()

@@ -112,7 +112,7 @@ async fn a_full_disk_stops_the_work_says_so_everywhere_and_loses_nothing() {
 async fn more_than_can_be_served_is_told_so_early_and_the_rest_is_served() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
-    let broker = Broker::start_with(&data, None, None, "requests_max = 100\n", &[]);
+    let broker = Broker::start_with(&data, None, None, "diameter.requests_max = 100\n", &[]);
     broker.build_world();
     for number in 0..40 {
         broker.subscriber("aria", &format!("+4915{number:02}"), "100.00");

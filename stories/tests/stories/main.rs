@@ -10,4 +10,5 @@ mod failures;
 mod kill;
 mod peers;
 mod phone;
+mod sip_phones;
 mod sipp;

@@ -268,6 +268,9 @@ impl Desk<'_> {
             if !prefixes.into_iter().all(|prefix| digits(prefix)) {
                 return Err(invalid("prefixes", "expected at most five digits"));
             }
+            if !trunk.tls_name.as_deref().is_none_or(plausible) {
+                return Err(invalid("tls_name", "expected a host name"));
+            }
         }
         let known = registry.peer_by_host(host);
         if known.is_some_and(|peer| peer.carrier != *carrier) {

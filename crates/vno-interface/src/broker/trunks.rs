@@ -42,6 +42,8 @@ pub struct TrunkBody {
     pub md5_only: bool,
     /// Ask it for a sign of life (OPTIONS) every half minute, and take it out when none comes.
     pub probed: bool,
+    /// The name in its certificate; without one it is the address.
+    pub tls_name: Option<String>,
     pub standing: Option<String>,
 }
 
@@ -61,6 +63,7 @@ impl Default for TrunkBody {
             session_seconds: 1800,
             md5_only: false,
             probed: true,
+            tls_name: None,
             standing: None,
         }
     }
@@ -96,6 +99,7 @@ impl TrunkShown {
                 session_seconds: trunk.session_seconds,
                 md5_only: trunk.md5_only,
                 probed: trunk.is_probed,
+                tls_name: trunk.tls_name.as_deref().map(Into::into),
                 standing: Some(peer.standing.name().into()),
             },
         }
@@ -132,6 +136,7 @@ pub async fn put(
         carries_calls: wanted.carries_calls && !wanted.access,
         md5_only: wanted.md5_only,
         is_probed: wanted.probed,
+        tls_name: wanted.tls_name.as_deref().map(Into::into),
     };
     let order = Administer::SetPeer {
         carrier: caller.carrier(&carrier)?.id,

@@ -1,11 +1,14 @@
 //! Client transactions: INVITE (section 17.1.1, RFC 6026) and all others (17.1.2).
 
-use super::{Flow, LIFE, T1, T2, T4};
+use super::{Flow, LIFE, T1, T2, T4, Transport};
 use crate::Millis;
 use crate::header::Name;
 use crate::message::Message;
 use crate::method::Method;
 use crate::writer::MessageWriter;
+
+const TCP: &[u8] = b"SIP/2.0/TCP ";
+const UDP: &[u8] = b"SIP/2.0/UDP ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -31,6 +34,8 @@ pub(super) struct Client {
     pub due: Millis,
     interval: u64,
     dies: Millis,
+    /// Its length alone had it sent over a connection.
+    pub is_switched: bool,
     /// A CANCEL that waits for a provisional response.
     cancel_wanted: Option<Box<[u8]>>,
     cancelled: bool,
@@ -64,6 +69,7 @@ impl Client {
             due: Millis(0),
             interval: T1,
             dies: Millis(0),
+            is_switched: false,
             cancel_wanted: None,
             cancelled: false,
         }
@@ -73,6 +79,26 @@ impl Client {
         (self.request, self.via, self.nonce) = (request, via, nonce);
         self.dies = now.plus(LIFE);
         self.due = if self.flow.transport.is_reliable() { self.dies } else { now.plus(T1) };
+    }
+
+    /// Is this connection all it has to be heard by?
+    pub fn waits_on(&self, flow: &Flow) -> bool {
+        let same = self.flow.transport == flow.transport && self.flow.remote == flow.remote;
+        same && flow.transport.is_reliable() && self.state == State::Calling
+    }
+
+    /// The request again, as a datagram.
+    pub fn over_datagrams(&mut self, now: Millis) -> Box<[u8]> {
+        self.is_switched = false;
+        self.flow.transport = Transport::Udp;
+        self.due = now.plus(T1);
+        for part in [&mut self.request, &mut self.via] {
+            let at = part.windows(TCP.len()).position(|window| window == TCP);
+            if let Some(at) = at {
+                part[at..at + TCP.len()].copy_from_slice(UDP);
+            }
+        }
+        self.request.clone()
     }
 
     pub fn is_over(&self) -> bool {

@@ -30,6 +30,10 @@ pub const T2: u64 = 4_000;
 pub const T4: u64 = 5_000;
 /// How long a transaction without an answer lives (timers B, F, H).
 pub const LIFE: u64 = 64 * T1;
+/// Longer requests go over a connection where the path's limit is not known (section 18.1.1).
+pub const DATAGRAM_MAX: usize = 1300;
+/// How long a peer that took no connection gets long requests as datagrams.
+const WITHOUT_CONNECTION: u64 = 600_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
@@ -87,6 +91,8 @@ pub enum Event {
 pub enum Expired {
     /// No final answer to our request (408 in all but name).
     NoAnswer(ClientId, u64),
+    /// The connection for our request could not be made, or broke (503 in all but name, section 8.1.3.1).
+    NoWay(ClientId, u64),
     /// Our 2xx to an INVITE was never acknowledged.
     NoAck(ServerId, u64),
 }
@@ -108,6 +114,8 @@ pub struct Transactions {
     out: Vec<u8>,
     sends: Vec<(Flow, Range<usize>)>,
     key: Vec<u8>,
+    /// Peers that took no connection, and until when that is remembered.
+    datagrams_only: HashMap<SocketAddr, Millis>,
 }
 
 impl Transactions {
@@ -120,6 +128,7 @@ impl Transactions {
             out: Vec::new(),
             sends: Vec::new(),
             key: Vec::new(),
+            datagrams_only: HashMap::new(),
         }
     }
 
@@ -181,18 +190,58 @@ impl Transactions {
         sent_by: &[u8],
         method: Method<'_>,
         owner: u64,
-        write: impl FnOnce(&[u8], &mut Vec<u8>),
+        write: impl Fn(&[u8], &mut Vec<u8>),
     ) -> ClientId {
         let is_invite = method == Method::Invite;
         let id = self.entries.insert(Entry::Client(Box::new(Client::new(flow, is_invite, owner))));
-        let (via, nonce) = self.via(id, &flow, sent_by);
-        let range = self.send(flow, |out| write(&via, out));
+        let (mut via, mut nonce) = self.via(id, &flow, sent_by);
+        let mut range = self.send(flow, |out| write(&via, out));
+        let mut sent_over = flow;
+        if range.len() > DATAGRAM_MAX && self.takes_connections(&flow, now) {
+            self.sends.pop();
+            self.out.truncate(range.start);
+            sent_over.transport = Transport::Tcp;
+            (via, nonce) = self.via(id, &sent_over, sent_by);
+            range = self.send(sent_over, |out| write(&via, out));
+        }
         let request: Box<[u8]> = self.out[range].into();
         if let Some(Entry::Client(client)) = self.entries.get_mut(id) {
+            client.flow = sent_over;
+            client.is_switched = sent_over != flow;
             client.begin(now, request, via.into_boxed_slice(), nonce);
             self.wheel.set(client.due, id);
         }
         ClientId(id)
+    }
+
+    fn takes_connections(&self, flow: &Flow, now: Millis) -> bool {
+        let refused = self.datagrams_only.get(&flow.remote).is_some_and(|until| *until > now);
+        !flow.transport.is_reliable() && !refused
+    }
+
+    /// A connection could not be made, or broke. What waits for a first answer over it fails; a request that only its
+    /// length had put there goes out as a datagram after all.
+    pub fn broken(&mut self, now: Millis, flow: Flow, mut expired: impl FnMut(Expired)) {
+        let waiting: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| matches!(entry, Entry::Client(client) if client.waits_on(&flow)))
+            .map(|(id, _)| id)
+            .collect();
+        for id in waiting {
+            let Some(Entry::Client(client)) = self.entries.get_mut(id) else { continue };
+            if client.is_switched {
+                let request = client.over_datagrams(now);
+                let (flow, due) = (client.flow, client.due);
+                self.datagrams_only.insert(flow.remote, now.plus(WITHOUT_CONNECTION));
+                self.send_copy(flow, &request);
+                self.wheel.set(due, id);
+            } else {
+                expired(Expired::NoWay(ClientId(id), client.owner));
+                self.forget(id);
+            }
+        }
+        self.datagrams_only.retain(|_, until| *until > now);
     }
 
     pub fn receive(&mut self, now: Millis, flow: Flow, message: &Message<'_>) -> Event {

@@ -87,12 +87,14 @@ impl Engine {
         }
     }
 
-    /// Provisioning may have changed.
-    pub fn use_registry(&mut self, registry: &Arc<Registry>) {
-        if self.registry.as_ref().is_none_or(|known| !Arc::ptr_eq(known, registry)) {
+    /// Provisioning may have changed: true when it has.
+    pub fn use_registry(&mut self, registry: &Arc<Registry>) -> bool {
+        let has_changed = self.registry.as_ref().is_none_or(|known| !Arc::ptr_eq(known, registry));
+        if has_changed {
             self.trunks.refresh(registry);
             self.registry = Some(registry.clone());
         }
+        has_changed
     }
 
     /// A datagram, or one message of a stream.
@@ -355,24 +357,7 @@ impl Engine {
     pub fn on_time(&mut self, now: Millis) {
         let mut expired = Vec::new();
         self.transactions.on_time(now, |what| expired.push(what));
-        for what in expired {
-            match what {
-                Expired::NoAnswer(client, owner) => {
-                    if let Some(peer) = probe_of(owner) {
-                        self.trunks.probed(peer, false);
-                    } else if let Some(call) = self.calls.get_mut(owner) {
-                        call.unanswered(io!(self, now), client);
-                        self.tidy(owner);
-                    }
-                }
-                Expired::NoAck(_, owner) => {
-                    if let Some(call) = self.calls.get_mut(owner) {
-                        call.cut(io!(self, now), super::call::Ended::Dead(Side::A));
-                        self.tidy(owner);
-                    }
-                }
-            }
-        }
+        expired.into_iter().for_each(|what| self.expired(now, what));
         let mut due = Vec::new();
         self.wakes.due(now, |id| due.push(id));
         for id in due {
@@ -382,6 +367,33 @@ impl Engine {
             }
         }
         self.probe(now);
+    }
+
+    /// A connection could not be made, or broke.
+    pub fn broken(&mut self, now: Millis, flow: Flow) {
+        let mut expired = Vec::new();
+        self.transactions.broken(now, flow, |what| expired.push(what));
+        expired.into_iter().for_each(|what| self.expired(now, what));
+    }
+
+    fn expired(&mut self, now: Millis, what: Expired) {
+        let (client, owner, status) = match what {
+            Expired::NoAnswer(client, owner) => (client, owner, 408),
+            Expired::NoWay(client, owner) => (client, owner, 503),
+            Expired::NoAck(_, owner) => {
+                if let Some(call) = self.calls.get_mut(owner) {
+                    call.cut(io!(self, now), super::call::Ended::Dead(Side::A));
+                    self.tidy(owner);
+                }
+                return;
+            }
+        };
+        if let Some(peer) = probe_of(owner) {
+            self.trunks.probed(peer, false);
+        } else if let Some(call) = self.calls.get_mut(owner) {
+            call.unanswered(io!(self, now), client, status);
+            self.tidy(owner);
+        }
     }
 
     fn probe(&mut self, now: Millis) {

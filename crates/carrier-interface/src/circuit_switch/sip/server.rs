@@ -53,6 +53,8 @@ impl SipOptions {
 /// What comes to the engine's task from elsewhere.
 pub(super) enum Inbox {
     Frame(Flow, Vec<u8>),
+    /// A connection that we wanted could not be made, or broke.
+    Broken(Flow),
     Replies(Vec<(u64, Result<Response, Unavailable>)>),
     Directive(Box<Directive>),
     Secrets(Lookup, Option<Secrets>),
@@ -109,13 +111,25 @@ impl SipServer {
     }
 }
 
+/// UDP and TCP on one port. A port that the system chose for datagrams may be taken for connections: then another.
+async fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let mut tries_left = if listen.port() == 0 { 16 } else { 1 };
+    loop {
+        tries_left -= 1;
+        let udp = UdpSocket::bind(listen).await?;
+        match TcpListener::bind(udp.local_addr()?).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {}
+            tcp => return Ok((udp, tcp?)),
+        }
+    }
+}
+
 /// Binds the sockets, takes up the calls that run, and serves.
 pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipServer> {
-    let udp = UdpSocket::bind(options.listen).await?;
+    let (udp, tcp) = bind(options.listen).await?;
     let address = udp.local_addr()?;
     // The usual buffer holds less than a tenth of a second of busy traffic.
     let _ = socket2::SockRef::from(&udp).set_recv_buffer_size(RECEIVE_BUFFER);
-    let tcp = TcpListener::bind(address).await?;
     let tls = match &options.tls {
         Some((listen, config)) => Some((TcpListener::bind(listen).await?, config.clone())),
         None => None,
@@ -210,8 +224,7 @@ impl Task {
                 Some(item) = answered.recv() => self.take(item),
                 Some(item) = framed.recv() => self.take(item),
                 _ = ticks.tick() => {
-                    let registry = self.platform.registry();
-                    self.engine.use_registry(&registry);
+                    self.use_registry();
                     self.engine.on_time(self.now());
                     rounds += 1;
                     if rounds.is_multiple_of(32) {
@@ -230,10 +243,18 @@ impl Task {
         }
     }
 
+    fn use_registry(&mut self) {
+        let registry = self.platform.registry();
+        if self.engine.use_registry(&registry) {
+            self.streams.know(self.engine.trunks.tls_names());
+        }
+    }
+
     fn take(&mut self, item: Inbox) {
         let now = self.now();
         match item {
             Inbox::Frame(flow, bytes) => self.engine.message(now, flow, &bytes),
+            Inbox::Broken(flow) => self.engine.broken(now, flow),
             Inbox::Replies(replies) => {
                 for (number, reply) in replies {
                     if let Some(question) = self.pending.remove(number) {
@@ -305,8 +326,7 @@ impl Task {
 
     /// Calls that another process had: taken up again where that is possible, otherwise closed as they stand.
     async fn take_up(&mut self) {
-        let registry = self.platform.registry();
-        self.engine.use_registry(&registry);
+        self.use_registry();
         let sessions = self.platform.read(|state: &State, _| {
             let ours = state.sessions.values().filter(|one| one.key.starts_with(b"sip;"));
             ours.map(|one| one.as_ref().clone()).collect::<Vec<Session>>()

@@ -38,12 +38,27 @@ pub(super) struct Streams {
     next: AtomicU64,
     inbox: mpsc::Sender<Inbox>,
     client: Option<Arc<ClientConfig>>,
+    /// Whom the other side's certificate has to name, where that is not its address.
+    names: Mutex<HashMap<SocketAddr, ServerName<'static>>>,
 }
 
 impl Streams {
     pub fn new(inbox: mpsc::Sender<Inbox>, client: Option<Arc<ClientConfig>>) -> Arc<Streams> {
         let open = Mutex::new(Open::default());
-        Arc::new(Streams { open, next: AtomicU64::new(1), inbox, client })
+        let names = Mutex::default();
+        Arc::new(Streams { open, next: AtomicU64::new(1), inbox, client, names })
+    }
+
+    /// Takes over what certificates have to say.
+    pub fn know<'a>(&self, names: impl Iterator<Item = (SocketAddr, &'a str)>) {
+        let readable = |name: &str| ServerName::try_from(name.to_owned()).ok();
+        let names = names.filter_map(|(remote, name)| Some((remote, readable(name)?))).collect();
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
+    fn name(&self, remote: SocketAddr) -> ServerName<'static> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(&remote).cloned().unwrap_or_else(|| ServerName::from(remote.ip()))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
@@ -73,6 +88,8 @@ impl Streams {
                 tracing::info!(%error, remote = %flow.remote, "a SIP connection could not be opened or broke");
             }
             streams.forget(id);
+            // A server that has stopped needs no word of it.
+            let _ = streams.inbox.send(Inbox::Broken(flow)).await;
         });
     }
 
@@ -111,7 +128,7 @@ impl Streams {
             return self.exchange(stream, flow, waiting).await;
         }
         let client = self.client.clone().ok_or(std::io::ErrorKind::Unsupported)?;
-        let name = ServerName::from(flow.remote.ip());
+        let name = self.name(flow.remote);
         let connecting = TlsConnector::from(client).connect(name, stream);
         let stream = tokio::time::timeout(HANDSHAKE, connecting).await??;
         self.exchange(stream, flow, waiting).await

@@ -136,6 +136,13 @@ impl Trunks {
             .or_else(|| self.access.clone())
     }
 
+    /// What the certificates of switches are made out to, where that is not their address.
+    pub fn tls_names(&self) -> impl Iterator<Item = (SocketAddr, &str)> {
+        self.switches.values().filter_map(move |one| {
+            one.trunk.tls_name.as_deref().map(|name| (one.flow.remote, name))
+        })
+    }
+
     /// Do phones there know MD5 only?
     pub fn access_is_old(&self) -> bool {
         self.access.as_ref().is_some_and(|access| access.trunk.md5_only)

@@ -3,6 +3,7 @@
 use sip_protocol::dialog::Order;
 use sip_protocol::fields::RAck;
 use sip_protocol::session_timer::{Refresher, SessionExpires};
+use sip_protocol::status::q850_of;
 use sip_protocol::transaction::copy_essentials;
 use sip_protocol::{ClientId, Message, MessageWriter, Method, Name, ServerId};
 
@@ -236,8 +237,8 @@ impl Call {
         }
     }
 
-    /// One of our requests got no answer at all.
-    pub fn unanswered(&mut self, io: &mut Io<'_>, client: ClientId) {
+    /// One of our requests got no answer at all (408), or could not be sent (503).
+    pub fn unanswered(&mut self, io: &mut Io<'_>, client: ClientId, status: u16) {
         if self.a.invite == Opening::Made(client) {
             if self.state == State::Calling {
                 self.a.hung_up = true;
@@ -249,7 +250,7 @@ impl Call {
         }
         if self.b.as_ref().is_some_and(|leg| leg.invite == client) {
             if self.state == State::Ringing {
-                self.failed(io, 408, 102, None);
+                self.failed(io, status, q850_of(status), None);
                 self.arm(io);
             }
             return;

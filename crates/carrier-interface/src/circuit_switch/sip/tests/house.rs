@@ -98,6 +98,7 @@ impl House {
                     carries_calls: slug == "called",
                     md5_only: false,
                     is_probed: false,
+                    tls_name: None,
                 })),
             });
         }

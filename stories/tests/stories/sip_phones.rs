@@ -1,0 +1,202 @@
+//! Phones that others made, and switches, over UDP and TLS.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tandem_simulators::switch::{CalledSwitch, CallingSwitch, Manner, Pace};
+use tandem_simulators::tls_switch::TlsSwitch;
+
+use crate::calls::{ABROAD, ANN, BOB, Telephony, free_address};
+use crate::content::{TLS, server_config};
+use crate::peers::{needs, on_path};
+
+/// A phone of baresip's makers.
+struct Phone(Child);
+
+impl Phone {
+    fn start(script: &Path, directory: &Path, user: &str, server: SocketAddr, more: &str) -> Phone {
+        Phone::start_over("udp", script, directory, user, server, more)
+    }
+
+    fn start_over(
+        transport: &str,
+        script: &Path,
+        directory: &Path,
+        user: &str,
+        server: SocketAddr,
+        more: &str,
+    ) -> Phone {
+        let home = directory.join(format!("phone-{user}"));
+        std::fs::create_dir(&home).expect("a directory");
+        // It binds the port above for TLS too.
+        let port = free_address().port() & !1;
+        let config = format!(
+            "sip_listen 127.0.0.1:{port}\nsip_cafile {TLS}/certificate.pem\nmodule_path /usr/lib/baresip/modules\nmodule stdio.so\nmodule g711.so\nmodule account.so\nmodule menu.so\n"
+        );
+        let (account, command) = match more.strip_prefix("call ") {
+            Some(number) => ("", format!("-e '/dial {number}' -t 6")),
+            None => (";answermode=auto", "-t 12".to_owned()),
+        };
+        let account = format!(
+            "<sip:{user}@sip.tandem.example;transport={transport}>;auth_user={user};auth_pass=secret;outbound=\"sip:{server};transport={transport}\";regint=60{account}\n"
+        );
+        for (name, text) in [("config", config), ("accounts", account), ("contacts", String::new())]
+        {
+            std::fs::write(home.join(name), text).expect("written");
+        }
+        // It wants a terminal.
+        let child = Command::new(script)
+            .arg("-qc")
+            .arg(format!("baresip -f {} {command}", home.display()))
+            .arg(home.join("log"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the phone starts");
+        Phone(child)
+    }
+}
+
+impl Drop for Phone {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn two_phones_that_are_not_ours_register_and_call_each_other() {
+    let (Some(script), Some(_)) =
+        (needs(on_path("script"), "script"), needs(on_path("baresip"), "baresip"))
+    else {
+        return;
+    };
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    world.subscriber(BOB, "bob", "10.00");
+    let _bob = Phone::start(&script, world.directory.path(), "bob", world.broker.sip, "");
+    std::thread::sleep(Duration::from_secs(2));
+    let call = format!("call {BOB}");
+    let mut ann = Phone::start(&script, world.directory.path(), "ann", world.broker.sip, &call);
+    ann.0.wait().expect("it hangs up");
+    let record = &world.records(1)[0];
+    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 4), "{record}");
+    world.audited();
+}
+
+#[test]
+fn the_vno_orders_a_call_between_two_phones_watches_it_and_ends_it() {
+    let (Some(script), Some(_)) =
+        (needs(on_path("script"), "script"), needs(on_path("baresip"), "baresip"))
+    else {
+        return;
+    };
+    let world = Telephony::build();
+    let ann = world.subscriber(ANN, "ann", "10.00");
+    world.subscriber(BOB, "bob", "10.00");
+    let line = format!("{}-1", ann.replace("sub-", "line-"));
+    let order = json!({"line": line, "called": BOB}).to_string();
+    let place = || world.broker.call("POST", "/v1/vnos/aria/calls", "application/json", &order);
+    assert_eq!(place().0, 409, "no phone is registered yet");
+    let directory = world.directory.path();
+    let _bob = Phone::start(&script, directory, "bob", world.broker.sip, "");
+    let _ann = Phone::start(&script, directory, "ann", world.broker.sip, "");
+    std::thread::sleep(Duration::from_secs(2));
+    let (status, answer) = place();
+    assert_eq!(status, 202, "{answer}");
+    let deadline = Instant::now() + Duration::from_secs(8);
+    let call = loop {
+        let calls = world.broker.ask("GET", "/v1/vnos/aria/calls", Value::Null);
+        let answered = calls
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|call| call["line"] == json!(line) && call["answered"] == true);
+        if let Some(call) = answered {
+            break call.clone();
+        }
+        assert!(Instant::now() < deadline, "not connected: {calls}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    std::thread::sleep(Duration::from_secs(2));
+    let path = format!("/v1/vnos/aria/calls/{}", call["id"].as_str().expect("an id"));
+    world.broker.ask("DELETE", &path, Value::Null);
+    let record = &world.records(1)[0];
+    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 2), "{record}");
+    let trail = record["trail"].as_str().unwrap_or_default();
+    assert!(trail.starts_with("ordered by the VNO") && trail.ends_with("cut by order"), "{trail}");
+    assert_eq!(world.broker.ask("GET", "/v1/vnos/aria/calls", Value::Null), json!([]));
+    world.audited();
+}
+
+fn with_tls() -> Telephony {
+    let mut world = Telephony::build_with(&format!(
+        "[sip.tls]\nlisten = \"127.0.0.1:0\"\ncertificate = \"{TLS}/certificate.pem\"\nkey = \"{TLS}/key.pem\"\n"
+    ));
+    world.capture = None;
+    world
+}
+
+#[test]
+fn phones_register_and_call_each_other_over_tls() {
+    let (Some(script), Some(_)) =
+        (needs(on_path("script"), "script"), needs(on_path("baresip"), "baresip"))
+    else {
+        return;
+    };
+    let world = with_tls();
+    world.subscriber(ANN, "ann", "10.00");
+    world.subscriber(BOB, "bob", "10.00");
+    let (directory, server) = (world.directory.path(), world.broker.sip_tls.expect("TLS"));
+    let _bob = Phone::start_over("tls", &script, directory, "bob", server, "");
+    std::thread::sleep(Duration::from_secs(2));
+    let call = format!("call {BOB}");
+    let mut ann = Phone::start_over("tls", &script, directory, "ann", server, &call);
+    ann.0.wait().expect("it hangs up");
+    let record = &world.records(1)[0];
+    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 3), "{record}");
+    world.audited();
+}
+
+#[test]
+fn a_switch_is_reached_over_tls_when_its_certificate_is_right_and_passed_over_when_not() {
+    let world = Telephony::build_with(&format!("sip.authorities = \"{TLS}/certificate.pem\"\n"));
+    world.subscriber(ANN, "ann", "10.00");
+    let switch = TlsSwitch::start(server_config(), Manner::Answers).expect("listens");
+    let trunk = |name: &str| {
+        let trunk = json!({
+            "address": switch.address.to_string(), "transport": "tls", "tls_name": name,
+            "country_code": "49", "probed": false,
+        });
+        world.broker.ask("PUT", "/v1/carriers/alpha/trunks/alpha-1", trunk);
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let call = || {
+        let parties = |_| (ANN.into(), ABROAD.into());
+        let mut calling =
+            CallingSwitch::bind(world.home, world.broker.sip, parties).expect("bound");
+        calling.run(Pace {
+            rate: Some(1),
+            calls_max: 1,
+            duration: Duration::from_millis(1500),
+            talk: Duration::from_millis(100),
+        })
+    };
+    let gamma = CalledSwitch::start(world.carriers[2], Manner::Answers).expect("listens");
+    trunk("somebody.else.example");
+    assert_eq!(call().completed, 1);
+    assert_eq!((switch.answered(), gamma.answered()), (0, 1));
+    trunk("localhost");
+    assert_eq!(call().completed, 1);
+    assert_eq!((switch.answered(), gamma.answered()), (1, 1));
+    let records = world.records(2);
+    let mut trails: Vec<_> = records.iter().filter_map(|one| one["trail"].as_str()).collect();
+    trails.sort_by_key(|trail| trail.len());
+    let [right, wrong] = trails.as_slice() else { panic!("{records:?}") };
+    assert!(right.starts_with("alpha-1") && right.contains("; answered"), "{right}");
+    assert!(wrong.starts_with("alpha-1") && wrong.contains("503; gamma-1"), "{wrong}");
+    world.audited();
+}
