@@ -202,9 +202,22 @@ pub enum RoutingPolicy {
     /// Each carrier its share of the calls, in hundredths; the rest by cost.
     #[n(2)]
     Share(#[n(0)] Vec<(CarrierId, u8)>),
-    /// Commitments first: the carriers in this order as long as they are free.
+    /// The carriers in this order as long as they are free.
     #[n(3)]
     Fixed(#[n(0)] Vec<CarrierId>),
+    /// First those that were promised more this month than they have carried, the one most behind before the others.
+    #[n(4)]
+    Commitment,
+}
+
+/// How carriers are ranked at certain hours.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RoutingHours {
+    /// In the VNO's time zone.
+    #[n(0)]
+    pub window: WeeklyWindow,
+    #[n(1)]
+    pub policy: RoutingPolicy,
 }
 
 /// What a VNO, or the broker for it, set for all its calls.
@@ -246,4 +259,16 @@ pub struct VnoCalls {
     /// What each line may spend on calls in a calendar month, with tax.
     #[n(11)]
     pub spend_max: Option<Amount>,
+    /// The first window that is open decides instead of `routing`.
+    #[n(12)]
+    #[cbor(default)]
+    pub routing_hours: Vec<RoutingHours>,
+}
+
+impl VnoCalls {
+    /// How carriers are ranked at this moment.
+    pub fn routing_at(&self, at: Timestamp, time_zone: &str) -> &RoutingPolicy {
+        let mut open = self.routing_hours.iter().filter(|one| one.window.contains(at, time_zone));
+        open.next().map_or(&self.routing, |hours| &hours.policy)
+    }
 }

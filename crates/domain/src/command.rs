@@ -83,6 +83,7 @@ pub enum Administer {
         standing: Option<Standing>,
         deck: Option<PriceListId>,
         name: Option<Box<str>>,
+        committed_seconds: Option<u64>,
     },
     CreateContentProvider {
         slug: Slug,

@@ -77,6 +77,8 @@ index_identifier!(
 impl PriceListId {
     /// Of counters that count what lines spend on calls, each under its line's number.
     pub const SPENT_ON_CALLS: PriceListId = PriceListId::new(u32::MAX);
+    /// Of the counter that counts the seconds of calls a carrier carried, where a number was promised to it.
+    pub const CARRIED: PriceListId = PriceListId::new(u32::MAX - 1);
 }
 
 impl CarrierId {

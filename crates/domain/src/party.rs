@@ -279,6 +279,10 @@ pub struct Carrier {
     /// What the carrier charges the broker.
     #[n(6)]
     pub deck: Option<PriceListId>,
+    /// Seconds of calls in a calendar month (UTC) that were promised to it; 0 = none.
+    #[n(7)]
+    #[cbor(default)]
+    pub committed_seconds: u64,
 }
 
 /// A company that sells content through the broker.

@@ -1,5 +1,7 @@
 //! Which carrier carries a call: ranked by the VNO's policy, those that would lose money left out.
 
+use std::cmp::Reverse;
+
 use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
 
@@ -23,6 +25,8 @@ pub struct Priced {
     /// In the VNO's wholesale currency.
     pub cost: Amount,
     pub margin: Amount,
+    /// Seconds that the carrier was promised this month and has not carried yet.
+    pub seconds_owed: u64,
 }
 
 /// One way to go.
@@ -60,14 +64,17 @@ pub fn rank(
             order.iter().position(|known| *known == carrier).unwrap_or(order.len())
         }
         RoutingPolicy::Share(_) => usize::from(chosen != Some(carrier)),
-        RoutingPolicy::LeastCost | RoutingPolicy::Quality => 0,
+        RoutingPolicy::LeastCost | RoutingPolicy::Quality | RoutingPolicy::Commitment => 0,
     };
+    let by_commitment = *policy == RoutingPolicy::Commitment;
     let by_quality = *policy == RoutingPolicy::Quality;
     priced.sort_by_key(|one| {
         let quality = 1000 - one.candidate.quality.min(1000);
         // Differences of less than five in a hundred are no difference.
         let quality = if by_quality { quality / 50 } else { 0 };
-        (place(one.candidate.carrier), quality, one.cost, one.candidate.trunk.number())
+        let owed = if by_commitment { one.seconds_owed } else { 0 };
+        let trunk = one.candidate.trunk.number();
+        (place(one.candidate.carrier), quality, Reverse(owed), one.cost, trunk)
     });
     let route = |one: &Priced, is_waived| Route {
         trunk: one.candidate.trunk,
@@ -100,7 +107,7 @@ mod tests {
         let candidate =
             Candidate { trunk: PeerId::new(trunk), carrier: CarrierId::new(trunk), quality };
         let amount = Amount::from_micros;
-        Priced { candidate, cost: amount(cost), margin: amount(margin) }
+        Priced { candidate, cost: amount(cost), margin: amount(margin), seconds_owed: 0 }
     }
 
     fn order(
@@ -147,9 +154,22 @@ mod tests {
     }
 
     #[test]
-    fn commitments_keep_their_order() {
+    fn a_fixed_order_is_kept() {
         let all = [priced(1, 10, 9, 0), priced(2, 20, 9, 0), priced(3, 30, 9, 0)];
         let policy = RoutingPolicy::Fixed(vec![CarrierId::new(3), CarrierId::new(2)]);
         assert_eq!(order(&policy, &all, 0, false, 0), [3, 2, 1]);
+    }
+
+    #[test]
+    fn who_is_most_behind_its_commitment_comes_first_and_who_has_it_filled_is_ranked_by_cost() {
+        let owed = |one: Priced, seconds_owed| Priced { seconds_owed, ..one };
+        let all = [
+            priced(1, 10, 9, 0),
+            owed(priced(2, 20, 9, 0), 60),
+            owed(priced(3, 30, 9, 0), 600),
+            owed(priced(4, 30, -1, 0), 6000),
+        ];
+        assert_eq!(order(&RoutingPolicy::Commitment, &all, 0, false, 0), [3, 2, 1]);
+        assert_eq!(order(&RoutingPolicy::LeastCost, &all, 0, false, 0), [1, 2, 3]);
     }
 }

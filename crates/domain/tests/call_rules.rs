@@ -170,6 +170,7 @@ fn a_ported_number_is_paid_for_by_the_network_that_serves_it() {
         standing: None,
         deck: Some(deck),
         name: None,
+        committed_seconds: None,
     });
     let cost = |house: &mut House| {
         let before = house.world.ledger(LedgerAccount::CarrierPayable(CarrierId::new(0)));
@@ -191,5 +192,48 @@ fn a_ported_number_is_paid_for_by_the_network_that_serves_it() {
     assert_eq!(cost(&mut house), amount("0.02"));
     let vno = tandem_domain::access::Role::Vno(VNO);
     assert_eq!(house.world.try_administer(vno, port(None)), Err(Refused::Forbidden));
+    house.world.assert_balanced();
+}
+
+#[test]
+fn a_commitment_is_filled_first_and_at_other_hours_another_ranking_holds() {
+    let mut house = House::new();
+    let promise = |house: &mut House, seconds| {
+        house.world.administer(Administer::ChangeCarrier {
+            id: CarrierId::new(0),
+            standing: None,
+            deck: None,
+            name: None,
+            committed_seconds: Some(seconds),
+        });
+    };
+    let carried = |house: &House| -> u64 {
+        let counters = house.world.state.carrier_counters(CarrierId::new(0)).iter();
+        let own = counters.filter(|counter| counter.key.list == PriceListId::CARRIED);
+        own.map(|counter| counter.total).sum()
+    };
+    let (_, mut phone) = house.call("+491511", "4930123").expect("placed");
+    house.world.session(phone.close(60)).expect("closed");
+    assert_eq!(carried(&house), 0, "nothing was promised");
+    promise(&mut house, 100);
+    for seconds in [40, 50] {
+        let (_, mut phone) = house.call("+491511", "4930123").expect("placed");
+        house.world.session(phone.close(seconds)).expect("closed");
+    }
+    assert_eq!(carried(&house), 90);
+    // Data over the same carrier is not calls.
+    let mut data = house.world.request("+491511", Service::Data);
+    house.world.session(data.open()).expect("opened");
+    house.world.session(data.close(500)).expect("closed");
+    assert_eq!(carried(&house), 90);
+    let night = WeeklyWindow { days: 0b111_1111, from_minute: 22 * 60, to_minute: 6 * 60 };
+    let rules = VnoCalls {
+        routing: RoutingPolicy::Commitment,
+        routing_hours: vec![RoutingHours { window: night, policy: RoutingPolicy::Quality }],
+        ..VnoCalls::default()
+    };
+    let ranking = |at: &str| rules.routing_at(at.parse().expect("a time"), "Europe/Berlin").clone();
+    assert_eq!(ranking("2026-11-26T12:00:00Z"), RoutingPolicy::Commitment);
+    assert_eq!(ranking("2026-11-26T21:30:00Z"), RoutingPolicy::Quality);
     house.world.assert_balanced();
 }

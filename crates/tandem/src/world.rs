@@ -144,6 +144,7 @@ impl<'a> World<'a> {
                 standing: None,
                 deck: Some(deck),
                 name: None,
+                committed_seconds: None,
             })?;
         }
         let wholesale = self.install_csv(PriceListOwner::Broker, "wholesale", 0, WHOLESALE)?;

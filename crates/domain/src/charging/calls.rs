@@ -366,7 +366,7 @@ fn routes(
         return Err(first_refusal);
     }
     let routes = routing::rank(
-        &rules.routing,
+        rules.routing_at(charging.now, &charging.vno.time_zone),
         priced,
         rules.margin_floor,
         rules.waives_margin,
@@ -414,7 +414,12 @@ fn price(charging: &Charging<'_>, candidate: &Candidate) -> Result<routing::Pric
             first_minute(&over, &rate).ok_or(Declined::NoWholesaleRate)?
         }
     };
-    Ok(routing::Priced { candidate: *candidate, cost, margin: income.saturating_sub(cost) })
+    Ok(routing::Priced {
+        candidate: *candidate,
+        cost,
+        margin: income.saturating_sub(cost),
+        seconds_owed: over.seconds_owed(),
+    })
 }
 
 /// The net price of sixty seconds from now, or of the first increment when that is longer.

@@ -14,7 +14,7 @@ use crate::money::Amount;
 use crate::party::Vno;
 use crate::period::calendar_month;
 use crate::quantity::Unit;
-use crate::service::Service;
+use crate::service::{Direction, Service};
 use crate::state::State;
 use crate::subscriber::{Account, Bucket, CounterKey, Line, Pays, Subscriber, counted};
 use crate::time::Timestamp;
@@ -183,6 +183,33 @@ impl<'a> Charging<'a> {
         let units = u64::try_from(amount.micros()).unwrap_or(0);
         let month = calendar_month(self.now, &self.vno.time_zone);
         draft.count(CounterOwner::Subscriber(self.subscriber.id), self.spent_key(), month, units);
+    }
+
+    fn carried_key(&self) -> (CounterKey, u32) {
+        (CounterKey { list: PriceListId::CARRIED, counter: 0 }, calendar_month(self.now, "UTC"))
+    }
+
+    /// What the carrier was promised this month, if anything.
+    fn committed_seconds(&self) -> Option<u64> {
+        let promised = self.state.registry.carrier(self.carrier)?.committed_seconds;
+        let carries = self.context.service == Service::Voice
+            && self.context.direction != Direction::Terminating;
+        Some(promised).filter(|promised| *promised > 0 && carries)
+    }
+
+    /// Seconds of calls that the carrier still has to get this month.
+    pub fn seconds_owed(&self) -> u64 {
+        let (key, month) = self.carried_key();
+        let carried = || counted(self.state.carrier_counters(self.carrier), key, month);
+        self.committed_seconds().map_or(0, |promised| promised.saturating_sub(carried()))
+    }
+
+    /// Counts what the carrier carried towards what it was promised.
+    pub fn note_carried(&self, draft: &mut Draft, seconds: u64) {
+        if self.committed_seconds().is_some() {
+            let (key, month) = self.carried_key();
+            draft.count(CounterOwner::Carrier(self.carrier), key, month, seconds);
+        }
     }
 
     /// Splits an amount of money over the account's buckets: bonus money first, all that is left on the main balance.

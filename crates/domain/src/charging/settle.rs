@@ -39,6 +39,7 @@ pub(super) fn use_units(
     charge_cost(charging, draft, group, used_at)?;
     charge_wholesale(charging, draft, group, used_at)?;
     share_content(charging, group);
+    charging.note_carried(draft, units);
     Ok(())
 }
 

@@ -48,13 +48,14 @@ impl Desk<'_> {
                     standing: Standing::Active,
                     currency: *currency,
                     deck: None,
+                    committed_seconds: 0,
                 };
                 Ok((
                     Receipt::Carrier(id),
                     SmallVec::from_iter([Event::CarrierSet(Box::new(carrier))]),
                 ))
             }
-            Administer::ChangeCarrier { id, standing, deck, name } => {
+            Administer::ChangeCarrier { id, standing, deck, name, committed_seconds } => {
                 let mut carrier =
                     registry.carrier(*id).ok_or(Refused::NotFound(Noun::Carrier))?.clone();
                 if let Some(deck) = deck {
@@ -63,6 +64,7 @@ impl Desk<'_> {
                 }
                 carrier.standing = standing.unwrap_or(carrier.standing);
                 carrier.name = name.clone().unwrap_or(carrier.name);
+                carrier.committed_seconds = committed_seconds.unwrap_or(carrier.committed_seconds);
                 Ok(done(Event::CarrierSet(Box::new(carrier))))
             }
             Administer::CreateContentProvider {
@@ -197,7 +199,7 @@ impl Desk<'_> {
             if lists.iter().any(|list| list.len() > most) || calls.short_codes.len() > most {
                 return Err(invalid("calls", "at most 1000 prefixes or short codes"));
             }
-            if calls.timed.len() > TimedRules::ENTRIES_MAX {
+            if calls.timed.len().max(calls.routing_hours.len()) > TimedRules::ENTRIES_MAX {
                 return Err(invalid("timed", "at most 100"));
             }
             vno.calls = Some(calls.clone());

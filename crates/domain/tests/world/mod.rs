@@ -103,6 +103,7 @@ impl World {
             standing: None,
             deck: Some(deck),
             name: None,
+            committed_seconds: None,
         });
         let wholesale = world.install(
             PriceListOwner::Broker,

@@ -18,7 +18,7 @@ use tandem_domain::service::{Direction, Service};
 use tandem_platform::{Platform, ReplySink, Unavailable};
 use tandem_simulators::random::Random;
 
-use super::{Bed, Figures, millis, process};
+use super::{Bed, Figures, RESERVE, millis, process};
 use crate::world::{Batch, World, msisdn};
 
 const VNO: VnoId = VnoId::new(0);
@@ -108,11 +108,12 @@ pub fn fill(platform: &Platform, subscribers: u64) -> anyhow::Result<u64> {
 }
 
 pub fn run(seconds: u64, subscribers: u64, in_flight: usize) -> anyhow::Result<Figures> {
-    let bed = Bed::warm("charging", false)?;
+    let bed = Bed::new("charging", false)?;
     let platform = &bed.platform;
     let before = process::resident();
     let sessions = fill(platform, subscribers)?;
     let resident = process::resident().saturating_sub(before);
+    crate::memory::reserve(RESERVE);
     let mut driver = Driver::new(subscribers, sessions, BATCH.min(in_flight.max(1)));
     let road = Road::new(platform, in_flight / driver.batch);
     // Until tables have grown and every session has its full memory of answers.

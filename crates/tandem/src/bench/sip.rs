@@ -10,13 +10,15 @@ use tandem_domain::identifier::VnoId;
 use tandem_domain::money::{Amount, Currency, Money};
 use tandem_simulators::switch::{CalledSwitch, CallingSwitch, Manner, Outcome, Pace};
 
-use super::{Bed, Figures, millis, process};
+use super::{Bed, Figures, RESERVE, millis, process};
 use crate::world::{World, number_of};
 
 const HELD_CALLS: usize = 20_000;
+/// At which they are placed, well below the limit.
+const HELD_CALLS_PER_SECOND: u64 = 3_000;
 
 pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
-    let bed = Bed::warm("sip", false)?;
+    let bed = Bed::new("sip", false)?;
     let mut world = World::new(&bed.platform);
     world.build_parties()?;
     let money = |text: &str| Money::new(text.parse().expect("amount"), Currency::EUR);
@@ -35,6 +37,8 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     world.set_trunk(1, "calling", calling.address(), false)?;
     std::thread::sleep(Duration::from_millis(100));
 
+    let bytes = hold(&mut calling)?;
+    crate::memory::reserve(RESERVE);
     let mut measure = |rate, calls_max, duration, talk| {
         let (all, theirs) = (process::processor_time(), called.busy());
         let outcome =
@@ -67,23 +71,6 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
         half.delay_quantile(500),
         half.delay_quantile(990)
     );
-    let before = process::resident();
-    let held = std::thread::scope(|scope| {
-        let half = ((limit * 0.5) as u64).max(1);
-        let talk = Duration::from_secs(HELD_CALLS as u64 / half + 4);
-        let run = scope.spawn(move || {
-            let duration = talk.saturating_sub(Duration::from_secs(2));
-            calling.run(Pace { rate: Some(half), calls_max: HELD_CALLS, duration, talk })
-        });
-        std::thread::sleep(talk.saturating_sub(Duration::from_secs(1)));
-        let bytes = process::resident().saturating_sub(before) / HELD_CALLS as u64;
-        run.join().map(|outcome| (outcome, bytes))
-    });
-    let (outcome, bytes) = held.map_err(|_| anyhow::anyhow!("the calling switch broke off"))?;
-    println!(
-        "{HELD_CALLS} calls held at once: {bytes} octets each, both switches' included; {} lost",
-        outcome.lost
-    );
     runtime.block_on(server.stop());
     let mut figures = Figures::new();
     figures.insert("calls_per_second".into(), limit.into());
@@ -94,6 +81,30 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     figures.insert("bytes_per_call".into(), bytes.into());
     figures.insert("subscribers".into(), subscribers.into());
     Ok(figures)
+}
+
+/// Octets of resident memory that one running call takes, both switches' part included.
+fn hold(calling: &mut CallingSwitch) -> anyhow::Result<u64> {
+    let placing = Duration::from_secs(HELD_CALLS as u64 / HELD_CALLS_PER_SECOND + 1);
+    let pace = Pace {
+        rate: Some(HELD_CALLS_PER_SECOND),
+        calls_max: HELD_CALLS,
+        duration: placing + Duration::from_secs(1),
+        talk: placing + Duration::from_secs(2),
+    };
+    let before = process::resident();
+    let held = std::thread::scope(|scope| {
+        let run = scope.spawn(move || calling.run(pace));
+        std::thread::sleep(pace.duration);
+        let bytes = process::resident().saturating_sub(before) / HELD_CALLS as u64;
+        run.join().map(|outcome| (outcome, bytes))
+    });
+    let (outcome, bytes) = held.map_err(|_| anyhow::anyhow!("the calling switch broke off"))?;
+    println!(
+        "{HELD_CALLS} calls held at once: {bytes} octets each, both switches' included; {} lost",
+        outcome.lost
+    );
+    Ok(bytes)
 }
 
 fn shown(what: &str, outcome: &Outcome) {

@@ -35,6 +35,8 @@ pub struct CarrierBody {
     pub currency: String,
     /// Id of the deck in force.
     pub deck: Option<String>,
+    /// Of calls in a calendar month (UTC) that were promised to it; 0 = none.
+    pub committed_seconds: u64,
 }
 
 impl CarrierBody {
@@ -47,6 +49,7 @@ impl CarrierBody {
             standing: carrier.standing.name().into(),
             currency: carrier.currency.to_string(),
             deck: deck.map(|deck| deck.slug.to_string()),
+            committed_seconds: carrier.committed_seconds,
         }
     }
 }
@@ -89,6 +92,8 @@ pub struct CarrierChangeBody {
     pub standing: Option<String>,
     /// Id of one of its decks.
     pub deck: Option<String>,
+    /// Of calls in a calendar month (UTC) that were promised to it; 0 = none.
+    pub committed_seconds: Option<u64>,
 }
 
 /// Change a carrier
@@ -110,6 +115,7 @@ pub async fn change(
         standing: body.value.standing.as_deref().map(standing).transpose()?,
         deck: body.value.deck.as_ref().map(deck).transpose()?,
         name: body.value.name.as_deref().map(Into::into),
+        committed_seconds: body.value.committed_seconds,
     };
     carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
     let caller = Caller { registry: platform.registry(), ..caller };

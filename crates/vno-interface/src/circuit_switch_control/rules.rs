@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use tandem_domain::access::Role;
-use tandem_domain::calls::{RoutingPolicy, VnoCalls, Webhook};
+use tandem_domain::calls::{RoutingHours, RoutingPolicy, VnoCalls, Webhook};
 use tandem_domain::command::{Administer, VnoChange};
 use tandem_domain::identifier::CarrierId;
 use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::lines::{DestinationRulesBody, TimedRulesBody};
 use tandem_http_access::Caller;
-use tandem_http_access::representation::parse;
+use tandem_http_access::representation::{WindowBody, parse};
 use tandem_http_access::{Errors, carry_out};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -73,14 +73,25 @@ pub struct ShortCodeBody {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoutingBody {
-    /// least_cost, quality, share or fixed.
+    /// least_cost, quality, share, fixed, or commitment: first who was promised more this month than it has carried.
     pub policy: String,
     /// Of share: hundredths of the calls; of fixed: the order.
     pub carriers: Vec<CarrierShareBody>,
+    /// The first window that is open, in the VNO's time zone, decides instead.
+    pub hours: Vec<RoutingHoursBody>,
     /// What the broker has to earn in the first minute, in the VNO's wholesale currency.
     pub margin_floor: Option<String>,
     /// Take a route below the floor when there is no other; it is recorded.
     pub waives_margin: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoutingHoursBody {
+    pub window: WindowBody,
+    pub policy: String,
+    #[serde(default)]
+    pub carriers: Vec<CarrierShareBody>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -93,27 +104,15 @@ pub struct CarrierShareBody {
 
 impl CallRulesBody {
     fn of(calls: &VnoCalls, caller: &Caller) -> CallRulesBody {
-        let slug = |id: CarrierId| {
-            caller.registry.carrier(id).map(|one| one.slug.to_string()).unwrap_or_default()
-        };
-        let (policy, carriers): (&str, Vec<CarrierShareBody>) = match &calls.routing {
-            RoutingPolicy::LeastCost => ("least_cost", Vec::new()),
-            RoutingPolicy::Quality => ("quality", Vec::new()),
-            RoutingPolicy::Share(shares) => {
-                let body = |(id, share): &(CarrierId, u8)| CarrierShareBody {
-                    carrier: slug(*id),
-                    share: *share,
-                };
-                ("share", shares.iter().map(body).collect())
-            }
-            RoutingPolicy::Fixed(order) => {
-                let body = |id: &CarrierId| CarrierShareBody { carrier: slug(*id), share: 0 };
-                ("fixed", order.iter().map(body).collect())
-            }
-        };
+        let (policy, carriers) = shown(&calls.routing, caller);
+        let hours = calls.routing_hours.iter().map(|hours| {
+            let (policy, carriers) = shown(&hours.policy, caller);
+            RoutingHoursBody { window: WindowBody::of(&hours.window), policy, carriers }
+        });
         let routing = RoutingBody {
-            policy: policy.into(),
+            policy,
             carriers,
+            hours: hours.collect(),
             margin_floor: Some(calls.margin_floor.to_string()),
             waives_margin: calls.waives_margin,
         };
@@ -171,7 +170,15 @@ impl CallRulesBody {
         };
         if let Some(routing) = &self.routing {
             caller.broker()?;
-            calls.routing = routing.policy(caller)?;
+            calls.routing = ranking(&routing.policy, &routing.carriers, caller)?;
+            calls.routing_hours = routing
+                .hours
+                .iter()
+                .map(|one| {
+                    let policy = ranking(&one.policy, &one.carriers, caller)?;
+                    Ok(RoutingHours { window: one.window.to_domain()?, policy })
+                })
+                .collect::<Result<_, Problem>>()?;
             calls.margin_floor = match routing.margin_floor.as_deref() {
                 Some(text) => parse("margin_floor", text)?,
                 None => Default::default(),
@@ -199,27 +206,46 @@ fn webhook(body: &WebhookBody, caller: &Caller) -> Result<Webhook, Problem> {
     })
 }
 
-impl RoutingBody {
-    fn policy(&self, caller: &Caller) -> Result<RoutingPolicy, Problem> {
-        let ids = self
-            .carriers
-            .iter()
-            .map(|one| Ok((caller.carrier(&one.carrier)?.id, one.share)))
-            .collect::<Result<Vec<(CarrierId, u8)>, Problem>>()?;
-        Ok(match self.policy.as_str() {
-            "" | "least_cost" => RoutingPolicy::LeastCost,
-            "quality" => RoutingPolicy::Quality,
-            "share" if ids.iter().map(|(_, share)| u32::from(*share)).sum::<u32>() <= 100 => {
-                RoutingPolicy::Share(ids)
-            }
-            "share" => return Err(Problem::invalid("routing: shares are hundredths, at most 100")),
-            "fixed" => RoutingPolicy::Fixed(ids.into_iter().map(|(id, _)| id).collect()),
-            _ => {
-                let expected = "routing: expected least_cost, quality, share or fixed";
-                return Err(Problem::invalid(expected));
-            }
-        })
-    }
+fn shown(policy: &RoutingPolicy, caller: &Caller) -> (String, Vec<CarrierShareBody>) {
+    let body = |id: CarrierId, share: u8| {
+        let carrier = caller.registry.carrier(id).map(|one| one.slug.to_string());
+        CarrierShareBody { carrier: carrier.unwrap_or_default(), share }
+    };
+    let (name, carriers) = match policy {
+        RoutingPolicy::LeastCost => ("least_cost", Vec::new()),
+        RoutingPolicy::Quality => ("quality", Vec::new()),
+        RoutingPolicy::Commitment => ("commitment", Vec::new()),
+        RoutingPolicy::Share(shares) => {
+            ("share", shares.iter().map(|(id, share)| body(*id, *share)).collect())
+        }
+        RoutingPolicy::Fixed(order) => ("fixed", order.iter().map(|id| body(*id, 0)).collect()),
+    };
+    (name.into(), carriers)
+}
+
+fn ranking(
+    policy: &str,
+    carriers: &[CarrierShareBody],
+    caller: &Caller,
+) -> Result<RoutingPolicy, Problem> {
+    let ids = carriers
+        .iter()
+        .map(|one| Ok((caller.carrier(&one.carrier)?.id, one.share)))
+        .collect::<Result<Vec<(CarrierId, u8)>, Problem>>()?;
+    Ok(match policy {
+        "" | "least_cost" => RoutingPolicy::LeastCost,
+        "quality" => RoutingPolicy::Quality,
+        "commitment" => RoutingPolicy::Commitment,
+        "share" if ids.iter().map(|(_, share)| u32::from(*share)).sum::<u32>() <= 100 => {
+            RoutingPolicy::Share(ids)
+        }
+        "share" => return Err(Problem::invalid("routing: shares are hundredths, at most 100")),
+        "fixed" => RoutingPolicy::Fixed(ids.into_iter().map(|(id, _)| id).collect()),
+        _ => {
+            let expected = "routing: expected least_cost, quality, share, fixed or commitment";
+            return Err(Problem::invalid(expected));
+        }
+    })
 }
 
 /// Set the rules for all calls of a VNO
