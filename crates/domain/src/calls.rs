@@ -67,10 +67,11 @@ pub struct Trunk {
 
 impl Trunk {
     /// The E.164 digits of a number as this switch writes it (standards: `+`, international and national prefix).
+    /// Up to three digits are a service's, such as emergency, and stay as they are.
     pub fn normalise(&self, dialled: &str) -> Option<Digits> {
         let plain: String =
             dialled.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' ')).collect();
-        if plain.starts_with('+') {
+        if plain.starts_with('+') || plain.len() <= 3 {
             return plain.parse().ok();
         }
         let stripped = |prefix: &str| {

@@ -44,17 +44,26 @@ pub struct Route {
     pub is_waived: bool,
 }
 
+/// The ways of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranking {
+    /// In the order in which they are tried.
+    pub routes: SmallVec<[Route; ROUTES_MAX]>,
+    /// Those that would lose money.
+    pub below_floor: SmallVec<[Route; ROUTES_MAX]>,
+}
+
 /// Ways that one call may try.
 pub const ROUTES_MAX: usize = 4;
 
-/// The routes in the order in which they are tried. `draw` is a number from 0 to 99 that spreads calls by share.
+/// Which carriers are tried, and which are not. `draw` is a number from 0 to 99 that spreads calls by share.
 pub fn rank(
     policy: &RoutingPolicy,
     mut priced: SmallVec<[Priced; 8]>,
     floor: Amount,
     waives: bool,
     draw: u8,
-) -> SmallVec<[Route; ROUTES_MAX]> {
+) -> Ranking {
     let chosen = match policy {
         RoutingPolicy::Share(shares) => drawn(shares, draw),
         _ => None,
@@ -86,8 +95,10 @@ pub fn rank(
     let mut routes: SmallVec<[Route; ROUTES_MAX]> = earning.take(ROUTES_MAX).collect();
     if routes.is_empty() && waives {
         routes.extend(priced.iter().take(1).map(|one| route(one, true)));
+        return Ranking { routes, below_floor: SmallVec::new() };
     }
-    routes
+    let losing = priced.iter().filter(|one| one.margin < floor).map(|one| route(one, false));
+    Ranking { routes, below_floor: losing.take(ROUTES_MAX).collect() }
 }
 
 /// The carrier whose part of the hundred the draw falls into.
@@ -118,7 +129,7 @@ mod tests {
         draw: u8,
     ) -> Vec<u16> {
         let floor = Amount::from_micros(floor);
-        let routes = rank(policy, SmallVec::from_slice(all), floor, waives, draw);
+        let routes = rank(policy, SmallVec::from_slice(all), floor, waives, draw).routes;
         routes.iter().map(|route| route.trunk.number()).collect()
     }
 
@@ -134,7 +145,8 @@ mod tests {
     fn a_waived_floor_opens_one_way_and_says_so() {
         let all = [priced(1, 30, -5, 900), priced(2, 20, -1, 500)];
         let routes =
-            rank(&RoutingPolicy::LeastCost, SmallVec::from_slice(&all), Amount::ZERO, true, 0);
+            rank(&RoutingPolicy::LeastCost, SmallVec::from_slice(&all), Amount::ZERO, true, 0)
+                .routes;
         assert_eq!(routes.len(), 1);
         assert!(routes[0].is_waived && routes[0].trunk == PeerId::new(2));
     }

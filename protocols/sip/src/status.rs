@@ -62,6 +62,26 @@ pub fn reason(status: u16) -> &'static str {
     }
 }
 
+/// The status that tells an ISUP cause (RFC 3398 section 7.2.4.1).
+pub fn status_of(cause: u8) -> u16 {
+    match cause {
+        1..=3 => 404,
+        17 => 486,
+        18 => 408,
+        19 | 20 | 31 | 102 => 480,
+        22 => 410,
+        26 => 404,
+        27 | 38 => 502,
+        28 => 484,
+        29 | 79 => 501,
+        34 | 41 | 42 | 47 => 503,
+        58 | 65 | 70 => 488,
+        88 => 503,
+        127 => 500,
+        _ => 403,
+    }
+}
+
 /// The ISUP cause that a final status stands for (RFC 3398 section 8.2.6.1); 16 is normal clearing.
 pub fn q850_of(status: u16) -> u8 {
     match status {

@@ -246,8 +246,7 @@ fn the_cheapest_fails_the_next_would_lose_money_the_third_is_taken_and_the_recor
     assert_eq!((outcome.completed, outcome.failed(), beta.answered()), (1, 0, 0));
     let record = &world.records(1)[0];
     let trail = record["trail"].as_str().expect("a trail");
-    let expected =
-        "alpha-1 (margin 0.03); 503; gamma-1 (margin 0.02); answered; ended by the caller";
+    let expected = "beta-1 (margin -0.85: below the floor); alpha-1 (margin 0.03); 503; gamma-1 (margin 0.02); answered; ended by the caller";
     assert_eq!(trail, expected);
     // What was posted is gamma's price: 0.03 a minute for one second.
     assert_eq!(record["cost"]["amount"], "0.0005");

@@ -196,7 +196,7 @@ fn a_switch_is_reached_over_tls_when_its_certificate_is_right_and_passed_over_wh
     let mut trails: Vec<_> = records.iter().filter_map(|one| one["trail"].as_str()).collect();
     trails.sort_by_key(|trail| trail.len());
     let [right, wrong] = trails.as_slice() else { panic!("{records:?}") };
-    assert!(right.starts_with("alpha-1") && right.contains("; answered"), "{right}");
-    assert!(wrong.starts_with("alpha-1") && wrong.contains("503; gamma-1"), "{wrong}");
+    assert!(right.contains("; alpha-1") && right.contains("; answered"), "{right}");
+    assert!(wrong.contains("; alpha-1") && wrong.contains("503; gamma-1"), "{wrong}");
     world.audited();
 }

@@ -7,8 +7,7 @@ use super::grant::price_alone;
 use super::group::GroupKey;
 use super::rates::{self, Priced};
 use super::request::{
-    CallPart, Declined, GroupAnswer, GroupOutcome, GroupRequest, SessionAnswer, SessionRequest,
-    SessionVerb, UnitCounts,
+    CallPart, Declined, GroupRequest, SessionAnswer, SessionRequest, SessionVerb, UnitCounts,
 };
 use super::session::{Context, Session};
 use super::sessions::{admit, charging, decide_session, identify};
@@ -18,10 +17,10 @@ use crate::decide::Decision;
 use crate::digits::Digits;
 use crate::identifier::{CarrierId, Identity, IdentityKind, LineId, PeerId};
 use crate::money::{Amount, Currency};
-use crate::party::WholesaleTerms;
+use crate::party::{Standing, WholesaleTerms};
 use crate::quantity::Unit;
 use crate::rating::RateQuery;
-use crate::routing::{self, Candidate, Route};
+use crate::routing::{self, Candidate, Ranking, Route};
 use crate::service::{Direction, Service};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -54,7 +53,7 @@ pub enum CallParty {
 pub struct CallPlan {
     /// The line that is charged, if any.
     pub payer: Option<LineId>,
-    /// The grant, when a line is charged and the price is not zero.
+    /// The grant, when a line is charged.
     pub charge: Option<SessionAnswer>,
     pub target: CallTarget,
     pub called: Digits,
@@ -65,6 +64,10 @@ pub struct CallPlan {
     pub number: Option<Digits>,
     /// The VNO wants to be asked before the call is connected.
     pub webhook: Option<Webhook>,
+    /// Connected at once, as it was dialled.
+    pub is_emergency: bool,
+    /// Carriers that would have lost money.
+    pub below_floor: SmallVec<[Route; routing::ROUTES_MAX]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +170,8 @@ fn inbound(
         withholds_number: false,
         number: None,
         webhook: None,
+        is_emergency: false,
+        below_floor: SmallVec::new(),
     };
     opened(decide_session(state, &open, now), plan, true)
 }
@@ -202,12 +207,18 @@ fn outbound(
         Err(declined) => return Decision::refused(declined),
     };
     let settings = line_calls(state, line);
+    let mut below_floor = SmallVec::new();
     let (target, carrier) = match callee {
-        Some(callee) => (target_line(state, callee), own_carrier),
+        Some(callee) if !is_served(state, callee) => {
+            return Decision::refused(Declined::LineSuspended);
+        }
+        // It stays in the house: no carrier brings it to anybody.
+        Some(callee) => (target_line(state, callee), CarrierId::NOBODY),
         None => match routes(&charging, request) {
-            Ok(routes) => {
-                let first = routes.first().map_or(own_carrier, |route| route.carrier);
-                (CallTarget::Carriers(routes), first)
+            Ok(ranking) => {
+                let first = ranking.routes.first().map_or(own_carrier, |route| route.carrier);
+                below_floor = ranking.below_floor;
+                (CallTarget::Carriers(ranking.routes), first)
             }
             Err(declined) => return Decision::refused(declined),
         },
@@ -223,8 +234,19 @@ fn outbound(
         withholds_number: settings.is_some_and(|calls| calls.withholds_number),
         number,
         webhook: charging.vno.calls.as_deref().and_then(|calls| calls.webhook.clone()),
+        is_emergency: false,
+        below_floor,
     };
     opened(decide_session(state, &open, now), plan, false)
+}
+
+/// Do its VNO, its subscriber and the line itself take calls?
+fn is_served(state: &State, line: LineId) -> bool {
+    let vno = state.registry.vno(line.vno()).map(|vno| vno.standing);
+    let subscriber = state.subscriber(line.subscriber());
+    let known = subscriber.and_then(|one| Some([one.standing, one.line(line)?.standing]));
+    let all = known.into_iter().flatten().chain(vno);
+    subscriber.is_some() && all.into_iter().all(|standing| standing == Standing::Active)
 }
 
 /// Emergency calls are never charged, blocked or delayed: any trunk that is up will do.
@@ -246,6 +268,8 @@ fn emergency_plan(state: &State, request: &CallRequest, line: LineId, called: Di
         withholds_number: false,
         number,
         webhook: None,
+        is_emergency: true,
+        below_floor: SmallVec::new(),
     }
 }
 
@@ -331,10 +355,7 @@ fn opened(
     free_without_price: bool,
 ) -> CallDecision {
     let response = match decision.response {
-        Ok(answer) => {
-            let is_free = |group: &GroupAnswer| group.outcome == GroupOutcome::Free;
-            Ok(plan((!answer.groups.iter().all(is_free)).then_some(answer)))
-        }
+        Ok(answer) => Ok(plan(Some(answer))),
         Err(Declined::NoRetailRate) if free_without_price => Ok(plan(None)),
         Err(declined) => Err(declined),
     };
@@ -347,10 +368,7 @@ fn opened(
 }
 
 /// Every candidate with its price, ranked.
-fn routes(
-    charging: &Charging<'_>,
-    request: &CallRequest,
-) -> Result<SmallVec<[Route; routing::ROUTES_MAX]>, Declined> {
+fn routes(charging: &Charging<'_>, request: &CallRequest) -> Result<Ranking, Declined> {
     let defaults = VnoCalls::default();
     let rules = charging.vno.calls.as_deref().unwrap_or(&defaults);
     let usable = request.candidates.iter().filter(|one| charging.vno.may_use(one.carrier));
@@ -365,14 +383,14 @@ fn routes(
     if priced.is_empty() {
         return Err(first_refusal);
     }
-    let routes = routing::rank(
+    let ranking = routing::rank(
         rules.routing_at(charging.now, &charging.vno.time_zone),
         priced,
         rules.margin_floor,
         rules.waives_margin,
         request.draw,
     );
-    if routes.is_empty() { Err(Declined::MarginTooLow) } else { Ok(routes) }
+    if ranking.routes.is_empty() { Err(Declined::MarginTooLow) } else { Ok(ranking) }
 }
 
 /// What the first minute costs over this candidate, and what the broker keeps of it.

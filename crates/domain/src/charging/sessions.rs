@@ -128,6 +128,9 @@ pub(crate) fn admit_line(charging: &Charging<'_>) -> Result<(), Declined> {
 /// And on this carrier's network?
 pub(super) fn admit(charging: &Charging<'_>) -> Result<(), Declined> {
     admit_line(charging)?;
+    if charging.carrier == CarrierId::NOBODY {
+        return Ok(());
+    }
     let state = charging.state;
     let carrier = state.registry.carrier(charging.carrier);
     let usable = carrier.is_some_and(|carrier| carrier.standing == Standing::Active)

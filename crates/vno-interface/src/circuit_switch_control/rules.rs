@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tandem_domain::access::Role;
 use tandem_domain::calls::{RoutingHours, RoutingPolicy, VnoCalls, Webhook};
 use tandem_domain::command::{Administer, VnoChange};
+use tandem_domain::digits::Digits;
 use tandem_domain::identifier::CarrierId;
 use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::Platform;
@@ -21,7 +22,7 @@ use tandem_http_access::{Errors, carry_out};
 pub struct CallRulesBody {
     pub destinations: DestinationRulesBody,
     pub short_codes: Vec<ShortCodeBody>,
-    /// Numbers that are connected at once, without control or charge.
+    /// Numbers that are connected at once, without control or charge, as they are dialled. The broker's to set.
     pub emergency: Vec<String>,
     /// Asked before a call is connected; left out, nobody is asked.
     pub webhook: Option<WebhookBody>,
@@ -34,7 +35,7 @@ pub struct CallRulesBody {
     pub seconds_max: u32,
     /// What each line may spend on calls in a calendar month, with tax; running calls end there.
     pub spend_max: Option<String>,
-    /// Broker only, and shown to the broker only.
+    /// A VNO may say least_cost or quality; everything else, and what is set, is the broker's to see.
     pub routing: Option<RoutingBody>,
 }
 
@@ -46,7 +47,7 @@ pub struct CallRulesBody {
 pub struct WebhookBody {
     /// https; http only when the broker sets it.
     pub url: String,
-    /// Signs every question. Never shown again.
+    /// Signs every question. Never shown again; left out, the one that is set stays.
     #[serde(default, skip_serializing)]
     pub secret: String,
     /// At most 5000.
@@ -151,12 +152,8 @@ impl CallRulesBody {
                 .iter()
                 .map(|one| Ok((parse("code", &one.code)?, parse("number", &one.number)?)))
                 .collect::<Result<_, Problem>>()?,
-            emergency: self
-                .emergency
-                .iter()
-                .map(|text| parse("emergency", text))
-                .collect::<Result<_, _>>()?,
-            webhook: self.webhook.as_ref().map(|body| webhook(body, caller)).transpose()?,
+            emergency: self.emergency(known, caller)?,
+            webhook: self.webhook.as_ref().map(|body| webhook(body, known, caller)).transpose()?,
             timed: TimedRulesBody::to_domain(&self.timed)?,
             calls_max: self.calls_max,
             subscriber_calls_max: self.subscriber_calls_max,
@@ -169,7 +166,10 @@ impl CallRulesBody {
             ..known.clone()
         };
         if let Some(routing) = &self.routing {
-            caller.broker()?;
+            if caller.role() != Role::Broker {
+                calls.routing = routing.of_vno()?;
+                return Ok(calls);
+            }
             calls.routing = ranking(&routing.policy, &routing.carriers, caller)?;
             calls.routing_hours = routing
                 .hours
@@ -189,7 +189,7 @@ impl CallRulesBody {
     }
 }
 
-fn webhook(body: &WebhookBody, caller: &Caller) -> Result<Webhook, Problem> {
+fn webhook(body: &WebhookBody, known: &VnoCalls, caller: &Caller) -> Result<Webhook, Problem> {
     let secure = body.url.starts_with("https://");
     let plain = body.url.starts_with("http://") && caller.role() == Role::Broker;
     if !(secure || plain) || body.url.len() > 1000 {
@@ -200,10 +200,43 @@ fn webhook(body: &WebhookBody, caller: &Caller) -> Result<Webhook, Problem> {
     }
     Ok(Webhook {
         url: body.url.as_str().into(),
-        secret: body.secret.as_str().into(),
+        secret: match (body.secret.as_str(), &known.webhook) {
+            ("", Some(known)) => known.secret.clone(),
+            (secret, _) => secret.into(),
+        },
         timeout_millis: body.timeout_millis,
         allows_by_default: body.allows_by_default,
     })
+}
+
+impl CallRulesBody {
+    /// What is connected for nothing is not the VNO's to choose.
+    fn emergency(&self, known: &VnoCalls, caller: &Caller) -> Result<Vec<Digits>, Problem> {
+        let wanted = self.emergency.iter().map(|text| parse("emergency", text));
+        let wanted: Vec<Digits> = wanted.collect::<Result<_, _>>()?;
+        if caller.role() == Role::Broker {
+            return Ok(wanted);
+        }
+        if !wanted.is_empty() && wanted != known.emergency {
+            caller.broker()?;
+        }
+        Ok(known.emergency.clone())
+    }
+}
+
+impl RoutingBody {
+    /// A ranking that names no carrier: those are not the VNO's to see.
+    fn of_vno(&self) -> Result<RoutingPolicy, Problem> {
+        let names_nothing = self.carriers.is_empty()
+            && self.hours.is_empty()
+            && self.margin_floor.is_none()
+            && !self.waives_margin;
+        match self.policy.as_str() {
+            "least_cost" if names_nothing => Ok(RoutingPolicy::LeastCost),
+            "quality" if names_nothing => Ok(RoutingPolicy::Quality),
+            _ => Err(Problem::forbidden()),
+        }
+    }
 }
 
 fn shown(policy: &RoutingPolicy, caller: &Caller) -> (String, Vec<CarrierShareBody>) {

@@ -97,7 +97,7 @@ pub enum Expired {
     NoAck(ServerId, u64),
 }
 
-/// Transactions at once; more requests are refused by the shell with 503.
+/// Transactions at once; the layer above takes no more requests then.
 pub const TRANSACTIONS_MAX: usize = 2_000_000;
 
 enum Entry {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sip_protocol::message::Unreadable;
 use sip_protocol::slab::Slab;
-use sip_protocol::transaction::{Expired, copy_essentials};
+use sip_protocol::transaction::{Expired, TRANSACTIONS_MAX, copy_essentials};
 use sip_protocol::wheel::Wheel;
 use sip_protocol::{
     Event, Flow, Message, MessageWriter, Method, Millis, Name, ServerId, StartLine, Tokens,
@@ -116,12 +116,17 @@ impl Engine {
             self.counts.unknown_sources += 1;
             return;
         };
+        if self.transactions.len() >= TRANSACTIONS_MAX {
+            // A flood: whoever means it comes again.
+            self.counts.dropped += 1;
+            return;
+        }
         match self.transactions.receive(now, flow, &message) {
             Event::Request(server) => self.request(now, flow, server, &message, bytes, source),
             Event::Ack => self.ack(now, &message),
-            Event::Cancel(_, owner) => {
+            Event::Cancel(invite, owner) => {
                 if let Some(call) = self.calls.get_mut(owner) {
-                    call.cancelled(io!(self, now));
+                    call.cancelled(io!(self, now), invite);
                     self.tidy(owner);
                 }
             }
@@ -267,6 +272,16 @@ impl Engine {
             }
             None => {
                 self.calls.remove(id);
+            }
+        }
+    }
+
+    /// The process ends: calls that are not answered yet are given up, those that run are taken up by the next.
+    pub fn leave(&mut self, now: Millis) {
+        let all: Vec<u64> = self.calls.iter().map(|(id, _)| id).collect();
+        for id in all {
+            if let Some(call) = self.calls.get_mut(id) {
+                call.leave(io!(self, now));
             }
         }
     }
@@ -438,10 +453,13 @@ fn probe_of(owner: u64) -> Option<PeerId> {
     (1..=u64::from(u16::MAX) + 1).contains(&owner).then(|| PeerId::new((owner - 1) as u16))
 }
 
-/// Who calls, as a switch says it: asserted when it is trusted to, otherwise as in From.
+/// Who calls, as a trusted switch says it: asserted, or else in From. What others say of the caller is theirs: such
+/// a call comes from outside, and nobody of ours pays for it.
 fn asserted(message: &Message<'_>, source: &Source) -> SmallVec<[Identity; 2]> {
-    let trusted = source.trunk.is_trusted.then(|| message.elements(Name::PAssertedIdentity));
-    let claimed = trusted.into_iter().flatten().chain(message.header(Name::From));
+    if !source.trunk.is_trusted {
+        return SmallVec::new();
+    }
+    let claimed = message.elements(Name::PAssertedIdentity).chain(message.header(Name::From));
     let numbers = claimed.filter_map(|value| {
         let uri = sip_protocol::NameAddr::parse(value)?.parsed_uri()?;
         let digits = source.trunk.normalise(std::str::from_utf8(uri.user_name()).ok()?)?;

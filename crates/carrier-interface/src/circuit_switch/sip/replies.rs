@@ -6,7 +6,7 @@ use tandem_domain::command::Response;
 use tandem_domain::directive::Order;
 use tandem_platform::Unavailable;
 
-use super::call::{Asked, Consent, Ended, State, resume};
+use super::call::{Asked, Consent, Ended, State, meter, resume, tag};
 use super::engine::{Engine, io};
 use super::refusals;
 
@@ -74,9 +74,16 @@ impl Engine {
     }
 
     /// A session whose call another process had: taken up again.
-    pub fn take_up(&mut self, now: Millis, session: &Session) -> bool {
+    pub fn take_up(&mut self, now: Millis, session: &Session, alive_at: Millis) -> bool {
+        // A line that forwards has a session of its own in the same call.
+        let same = tag(session).and_then(|tag| self.aliases.get(tag.as_slice()).copied());
+        if let Some(call) = same.and_then(|id| self.calls.get_mut(id)) {
+            call.meters.push(meter(session));
+            call.arm(io!(self, now));
+            return true;
+        }
         let id = self.calls.reserve();
-        let Some(call) = resume(io!(self, now), id, session) else {
+        let Some(call) = resume(io!(self, now), id, session, alive_at) else {
             self.calls.remove(id);
             return false;
         };

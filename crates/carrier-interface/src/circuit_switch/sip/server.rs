@@ -219,7 +219,10 @@ impl Task {
         let mut rounds = 0u32;
         loop {
             tokio::select! {
-                _ = stopping.changed() => return,
+                _ = stopping.changed() => {
+                    self.engine.leave(self.now());
+                    return self.flush().await;
+                }
                 _ = self.datagrams.readable() => {}
                 Some(item) = answered.recv() => self.take(item),
                 Some(item) = framed.recv() => self.take(item),
@@ -328,12 +331,17 @@ impl Task {
     async fn take_up(&mut self) {
         self.use_registry();
         let sessions = self.platform.read(|state: &State, _| {
+            // The last that the process before this one is known to have heard of anything.
+            let alive_at = state.sessions.values().map(|one| one.heard_at).max();
             let ours = state.sessions.values().filter(|one| one.key.starts_with(b"sip;"));
-            ours.map(|one| one.as_ref().clone()).collect::<Vec<Session>>()
+            let ours = ours.map(|one| one.as_ref().clone()).collect::<Vec<Session>>();
+            (ours, alive_at.map_or(0, |at| u64::try_from(at.millis()).unwrap_or(0)))
         });
         let now = self.now();
-        for session in sessions.await.unwrap_or_default() {
-            if session.note.is_none() || !self.engine.take_up(now, &session) {
+        let (sessions, alive_at) = sessions.await.unwrap_or_default();
+        for session in sessions {
+            let is_known = session.note.is_some();
+            if !is_known || !self.engine.take_up(now, &session, Millis(alive_at)) {
                 self.commands.push((0, Command::Session(Box::new(closing(&session)))));
             }
         }

@@ -37,6 +37,9 @@ struct Answer {
     seconds_max: Option<u32>,
 }
 
+/// Where an application is and what it is signed with: one that others cannot name.
+type Application = (Box<str>, Box<str>);
+
 /// How an application did lately.
 #[derive(Default)]
 struct Breaker {
@@ -46,7 +49,7 @@ struct Breaker {
 
 pub(super) struct Webhooks {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    breakers: Mutex<HashMap<Box<str>, Breaker>>,
+    breakers: Mutex<HashMap<Application, Breaker>>,
 }
 
 impl Webhooks {
@@ -64,13 +67,13 @@ impl Webhooks {
         } else {
             Consent::Refuse { cause: None }
         };
-        if self.is_closed(&webhook.url) {
+        if self.is_closed(webhook) {
             return default;
         }
         let limit = Duration::from_millis(u64::from(webhook.timeout_millis.min(TIMEOUT_MAX)));
         let answer = tokio::time::timeout(limit, self.exchange(webhook, call, body)).await;
         let consent = answer.ok().flatten();
-        self.note(&webhook.url, consent.is_some());
+        self.note(webhook, consent.is_some());
         consent.unwrap_or(default)
     }
 
@@ -97,15 +100,15 @@ impl Webhooks {
         consent(&bytes)
     }
 
-    fn is_closed(&self, url: &str) -> bool {
+    fn is_closed(&self, webhook: &Webhook) -> bool {
         let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let closed = breakers.get(url).and_then(|breaker| breaker.closed_until);
+        let closed = breakers.get(&application(webhook)).and_then(|breaker| breaker.closed_until);
         closed.is_some_and(|until| Instant::now() < until)
     }
 
-    fn note(&self, url: &str, is_good: bool) {
+    fn note(&self, webhook: &Webhook, is_good: bool) {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let breaker = breakers.entry(url.into()).or_default();
+        let breaker = breakers.entry(application(webhook)).or_default();
         if is_good {
             *breaker = Breaker::default();
             return;
@@ -115,6 +118,10 @@ impl Webhooks {
             *breaker = Breaker { failures: 0, closed_until: Some(Instant::now() + PAUSE) };
         }
     }
+}
+
+fn application(webhook: &Webhook) -> Application {
+    (webhook.url.clone(), webhook.secret.clone())
 }
 
 /// An answer that says something else than what is understood is no answer.

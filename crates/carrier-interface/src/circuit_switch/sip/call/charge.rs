@@ -12,6 +12,9 @@ use tandem_domain::service::{Direction, Service};
 
 use super::{Asked, Call, Ended, Io, State};
 
+/// Seconds of what costs nothing.
+const WITHOUT_END: u64 = u64::MAX / 1_000_000;
+
 /// One charging session of a call: the caller's, or that of a line that forwards.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Meter {
@@ -68,7 +71,14 @@ impl Meter {
         self.is_final = granted.final_unit.is_some();
     }
 
-    fn is_running(&self) -> bool {
+    /// It costs nothing, and is counted all the same.
+    pub fn is_free(&mut self) {
+        self.granted_seconds = WITHOUT_END;
+        self.is_open = true;
+        self.is_final = true;
+    }
+
+    pub(super) fn is_running(&self) -> bool {
         !self.is_closed && self.closing.is_none()
     }
 
@@ -143,7 +153,8 @@ impl Call {
     }
 
     pub(super) fn report(&mut self, io: &mut Io<'_>, index: usize, note: Option<Box<[u8]>>) {
-        let elapsed = self.answered.map_or(0, |answered| io.now.since(answered) / 1000);
+        let known = self.alive_at.unwrap_or(io.now);
+        let elapsed = self.answered.map_or(0, |answered| known.since(answered) / 1000);
         let meter = &mut self.meters[index];
         if !meter.is_running() {
             return;
@@ -187,8 +198,7 @@ impl Call {
             Some(GroupOutcome::Granted(granted)) if granted.amount > 0 => meter.granted(&granted),
             Some(GroupOutcome::Free | GroupOutcome::Noted) => {
                 // It costs nothing from here on.
-                meter.granted_seconds = u64::MAX / 1_000_000;
-                meter.is_final = true;
+                meter.is_free();
             }
             Some(_) => {
                 // What was reserved is given back: only what was reported is paid for.
@@ -207,7 +217,10 @@ impl Call {
     /// Ends the charge: once, up to the last second that was paid for.
     pub(super) fn close(&mut self, io: &mut Io<'_>, cause: EndCause) {
         self.state = State::Over;
-        let seconds = self.answered.map_or(0, |answered| io.now.since(answered).div_ceil(1000));
+        // Of a call that was lost with the process before this one, nothing after its last sign of life.
+        let known = self.alive_at.unwrap_or(io.now);
+        let seconds = self.answered.map_or(0, |answered| known.since(answered).div_ceil(1000));
+        self.drop_relays(io);
         // A cut comes with the tick after its moment: that is not the subscriber's time.
         let seconds =
             if self.seconds_max > 0 { seconds.min(u64::from(self.seconds_max)) } else { seconds };

@@ -4,6 +4,8 @@ use sip_protocol::Millis;
 use tandem_domain::charging::{CallParty, CallPlan, EndCause};
 use tandem_domain::digits::Digits;
 
+use sip_protocol::status::status_of;
+
 use super::{Asked, Call, Io, State};
 use crate::circuit_switch::sip::refusals::{self, Refusal};
 
@@ -63,7 +65,8 @@ impl Call {
             Consent::Refuse { cause } => {
                 self.note("refused by the VNO");
                 let cause = cause.unwrap_or(refusals::BY_THE_VNO.cause);
-                self.give_up(io, Some(Refusal { cause, ..refusals::BY_THE_VNO }));
+                let status = status_of(cause);
+                self.give_up(io, Some(Refusal { cause, status, ..refusals::BY_THE_VNO }));
             }
             Consent::Redirect(number) => self.redirect(io, number),
         }

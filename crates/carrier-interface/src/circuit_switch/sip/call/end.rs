@@ -112,6 +112,15 @@ impl Call {
         self.arm(io);
     }
 
+    /// The process ends: what is not answered yet is given up.
+    pub fn leave(&mut self, io: &mut Io<'_>) {
+        if !matches!(self.state, State::Answered | State::Over) {
+            self.cancel_b(io, None);
+            self.note("given up: the switch stops");
+            self.give_up(io, Some(refusals::OVERLOADED));
+        }
+    }
+
     /// Gives up the INVITE that is out.
     pub(super) fn cancel_b(&mut self, io: &mut Io<'_>, reason: Option<&[u8]>) {
         if let Some(leg) = &self.b {

@@ -80,9 +80,12 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
         called: Digits::default(),
         number: None,
         withholds_number: false,
+        is_emergency: false,
         seconds_max: 0,
         placed: io.now,
         answered: None,
+        alive_at: None,
+        diversions: Vec::new(),
         relays: Vec::new(),
         forwards: 0,
         last_rseq: 0,
@@ -211,22 +214,23 @@ impl Call {
                 return;
             }
         };
-        let granted = plan.charge.as_ref().and_then(|answer| {
-            answer.groups.iter().find_map(|group| match &group.outcome {
-                GroupOutcome::Granted(granted) => Some(granted.clone()),
-                _ => None,
-            })
-        });
-        match granted {
-            Some(granted) => self.meters[meter].granted(&granted),
-            // Nothing is charged for it.
-            None => self.meters[meter].is_closed = true,
+        let first = plan.charge.as_ref().and_then(|answer| answer.groups.first());
+        match first.map(|group| &group.outcome) {
+            Some(GroupOutcome::Granted(granted)) => self.meters[meter].granted(granted),
+            Some(GroupOutcome::Free) => self.meters[meter].is_free(),
+            // No session was opened.
+            _ => self.meters[meter].is_closed = true,
         }
         if self.state == State::Over {
             return self.close(io, EndCause::Normal);
         }
         self.line = self.line.or(plan.payer);
         self.called = plan.called;
+        self.is_emergency = plan.is_emergency;
+        for route in &plan.below_floor {
+            let name = io.trunks.name(route.trunk).to_owned();
+            self.note(&format!("{name} (margin {}: below the floor)", route.margin));
+        }
         if self.forwards == 0 {
             self.number = plan.number;
             self.withholds_number = plan.withholds_number;
@@ -290,6 +294,14 @@ impl Call {
             return self.give_up(io, Some(refusals::LOOP));
         }
         self.note(&format!("{}: forwarded ({why}) to {number}", self.called));
+        let domain = &io.local.domain;
+        let reason = match why {
+            "busy" => "user-busy",
+            "no answer" => "no-answer",
+            "always" => "unconditional",
+            other => other,
+        };
+        self.diversions.push(format!("<sip:+{}@{domain}>;reason={reason}", self.called));
         self.called = number;
         self.targets.clear();
         self.to_answer_in = None;
@@ -306,8 +318,11 @@ impl Call {
         self.trail.push_str(what);
     }
 
-    /// The caller hung up before the answer.
-    pub fn cancelled(&mut self, io: &mut Io<'_>) {
+    /// The caller hung up before the answer, or a side takes a re-INVITE back.
+    pub fn cancelled(&mut self, io: &mut Io<'_>, invite: ServerId) {
+        if self.a.invite != Opening::Taken(invite) {
+            return self.cancel_relayed(io, invite);
+        }
         if matches!(self.state, State::Answered | State::Over) {
             return;
         }

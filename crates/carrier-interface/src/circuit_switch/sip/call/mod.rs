@@ -34,7 +34,7 @@ pub(super) use end::Ended;
 pub(super) use incoming::{Arrival, place};
 pub(super) use originate::{Order, originate};
 pub(super) use relay::Relay;
-pub(super) use resume::{note, resume};
+pub(super) use resume::{meter, note, resume, tag};
 
 use super::refusals::{self, Refusal};
 use super::registrar::Registrar;
@@ -144,8 +144,10 @@ pub(super) struct BLeg {
     pub allows_update: bool,
     /// The ACK waits for the caller's, which carries the answer to a late offer.
     pub ack_waits: bool,
-    /// RSeq that the caller sees less RSeq of this leg (RFC 3262).
-    pub rseq_shift: i64,
+    /// RSeq that the caller sees less RSeq of this leg, known from its first on (RFC 3262).
+    pub rseq_shift: Option<i64>,
+    /// When it is cut off, should it send media and never answer.
+    pub media_until: Option<Millis>,
 }
 
 /// Which question to the platform is open.
@@ -170,9 +172,14 @@ pub(super) struct Call {
     pub called: Digits,
     pub number: Option<Digits>,
     pub withholds_number: bool,
+    pub is_emergency: bool,
     pub seconds_max: u32,
     pub placed: Millis,
     pub answered: Option<Millis>,
+    /// Of a call taken up again: the last that is known of it, until a leg gives a sign of life.
+    pub alive_at: Option<Millis>,
+    /// Lines that sent the call on, and why (RFC 5806).
+    pub diversions: Vec<String>,
     pub relays: Vec<Relay>,
     pub forwards: u8,
     pub last_rseq: u32,

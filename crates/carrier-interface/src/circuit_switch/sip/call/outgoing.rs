@@ -9,8 +9,7 @@ use tandem_domain::command::Command;
 use tandem_domain::routing::{Candidate, Route};
 
 use super::{
-    Asked, BLeg, Call, EARLY_MEDIA_MAX, Io, POST_DIAL_MAX, RINGING_MAX, SILENCE_MAX, Side, State,
-    Target,
+    Asked, BLeg, Call, EARLY_MEDIA_MAX, Io, POST_DIAL_MAX, SILENCE_MAX, Side, State, Target,
 };
 use crate::circuit_switch::sip::headers;
 use crate::circuit_switch::sip::refusals::{self, Refusal};
@@ -49,6 +48,7 @@ impl Call {
                 }
                 let Some(meter) = self.meters.last() else { return self.try_carrier(io, route) };
                 self.state = State::Rerouting;
+                self.deadline = io.now.plus(SILENCE_MAX);
                 let candidate =
                     Candidate { trunk: route.trunk, carrier: route.carrier, quality: 0 };
                 let order = Reroute { key: meter.key.clone(), peer: meter.peer, candidate };
@@ -97,7 +97,11 @@ impl Call {
         };
         self.note(&format!("{name} (margin {}{waived})", route.margin));
         let way = Way {
-            uri: format!("sip:+{}@{};user=phone", self.called, trunk.flow.remote).into_bytes(),
+            uri: if self.is_emergency {
+                format!("sip:{}@{}", self.called, trunk.flow.remote).into_bytes()
+            } else {
+                format!("sip:+{}@{};user=phone", self.called, trunk.flow.remote).into_bytes()
+            },
             flow: trunk.flow,
             trusted: trunk.trusted,
             session_seconds: trunk.session_seconds,
@@ -108,11 +112,8 @@ impl Call {
 
     /// From and To of the B leg: who calls, as far as the other side may know.
     fn parties(&self, io: &Io<'_>, invite: &Message<'_>, way: &Way) -> (Vec<u8>, Vec<u8>) {
-        let privacy = invite.elements(Name::Privacy).any(|wish| {
-            ["id", "user", "header"].iter().any(|known| wish.eq_ignore_ascii_case(known.as_bytes()))
-        });
-        let hidden = self.withholds_number || privacy;
-        let from = match (hidden && !way.trusted, self.number) {
+        // Whom to trust with the number is told in P-Asserted-Identity (RFC 3323 section 4.1.1.3).
+        let from = match (self.is_private(invite), self.number) {
             (true, _) => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
             (false, Some(number)) => format!("<sip:+{number}@{}>", io.local.domain).into_bytes(),
             (false, None) => {
@@ -128,10 +129,19 @@ impl Call {
             }
         };
         let to = match way.route {
+            Some(_) if self.is_emergency => format!("<sip:{}@{}>", self.called, way.flow.remote),
             Some(_) => format!("<sip:+{}@{};user=phone>", self.called, way.flow.remote),
             None => format!("<sip:+{}@{}>", self.called, io.local.domain),
         };
         (from, to.into_bytes())
+    }
+
+    /// Does the line, or who calls, keep the number to itself?
+    fn is_private(&self, invite: &Message<'_>) -> bool {
+        let wishes = ["id", "user", "header"];
+        let mut asked = invite.elements(Name::Privacy);
+        self.withholds_number
+            || asked.any(|one| wishes.iter().any(|wish| one.eq_ignore_ascii_case(wish.as_bytes())))
     }
 
     fn invite(&mut self, io: &mut Io<'_>, way: Way) {
@@ -184,6 +194,10 @@ impl Call {
                     }
                 }
                 b.header(Name::UserAgent, headers::SERVER);
+                // The latest comes first.
+                for diversion in self.diversions.iter().rev() {
+                    b.header(Name::Diversion, diversion.as_bytes());
+                }
                 headers::pass(&invite, &mut b, trusted);
                 b.finish(invite.body);
             });
@@ -209,7 +223,8 @@ impl Call {
                 .then_some(SessionTimer { seconds: way.session_seconds, is_ours: true }),
             allows_update: false,
             ack_waits: false,
-            rseq_shift: i64::from(self.last_rseq),
+            rseq_shift: None,
+            media_until: None,
         });
     }
 
@@ -218,7 +233,7 @@ impl Call {
         if !way.trusted {
             return None;
         }
-        let hidden = self.withholds_number || invite.header(Name::Privacy).is_some();
+        let hidden = self.is_private(invite);
         let identity = match self.number {
             Some(number) => format!("<sip:+{number}@{}>", io.local.domain).into_bytes(),
             None if self.a.trusted => invite.header(Name::PAssertedIdentity)?.to_vec(),
@@ -240,7 +255,8 @@ impl Call {
             return;
         }
         match status {
-            100 => self.deadline = io.now.plus(self.ringing_max()),
+            // It is being tried: there is time until something has to ring.
+            100 => self.deadline = self.deadline.max(self.placed.plus(POST_DIAL_MAX)),
             101..200 => self.progress(io, message),
             200..300 => self.connect(io, message),
             _ => self.refused_by_b(io, message),
@@ -259,14 +275,22 @@ impl Call {
                 io.trunks.rang(trunk, io.now.since(leg.started));
             }
         }
-        let limit = if message.body.is_empty() { RINGING_MAX } else { EARLY_MEDIA_MAX };
-        let limit = limit.min(most);
-        self.deadline = io.now.plus(limit);
-        let shift = leg.rseq_shift;
+        if !message.body.is_empty() && leg.media_until.is_none() {
+            leg.media_until = Some(io.now.plus(EARLY_MEDIA_MAX));
+        }
+        let ringing = self.placed.plus(most);
+        self.deadline = leg.media_until.map_or(ringing, |media| media.min(ringing));
         let trusted = leg.trusted && self.a.trusted;
         let reliable = message.lists(Name::Require, "100rel");
         let rseq = message.number(Name::RSeq).filter(|_| reliable);
-        let mapped = rseq.map(|rseq| u64::try_from(rseq as i64 + shift).unwrap_or(rseq));
+        let next = i64::from(self.last_rseq) + 1;
+        let mapped = rseq.map(|rseq| {
+            let first = i64::try_from(rseq).unwrap_or(0);
+            // The first leg's numbers are as good as any; later ones go on from there.
+            let begin = if next == 1 { first } else { next };
+            let shift = *leg.rseq_shift.get_or_insert(begin - first);
+            u64::try_from(first + shift).unwrap_or(rseq)
+        });
         if let Some(mapped) = mapped {
             self.last_rseq = self.last_rseq.max(mapped as u32);
         }
@@ -328,7 +352,7 @@ impl Call {
         }
         let resume = super::note(self);
         for index in 0..self.meters.len() {
-            self.report(io, index, (index == 0).then(|| resume.clone()).flatten());
+            self.report(io, index, resume.clone());
         }
     }
 
@@ -365,8 +389,12 @@ impl Call {
         retry_after: Option<u64>,
     ) {
         let Some(leg) = self.b.take() else { return };
-        let advances = matches!(status, 408 | 500 | 502 | 503 | 504 | 580);
+        // What a switch wants of us, not of the caller, is a fault of this way: another may be open.
+        let is_between_us = leg.trunk.is_some() && matches!(status, 300..=399 | 401 | 407 | 422);
+        let advances = is_between_us || matches!(status, 408 | 500 | 502 | 503 | 504 | 580);
         self.note(&status.to_string());
+        let status =
+            if is_between_us || (leg.trunk.is_some() && status == 408) { 503 } else { status };
         if let Some(trunk) = leg.trunk {
             io.trunks.release(trunk);
             io.trunks.failed(trunk, io.now, advances, retry_after);
@@ -421,10 +449,7 @@ impl Call {
     }
 
     pub(super) fn refreshed(&mut self, now: Millis, side: Side) {
-        let timer = match side {
-            Side::A => self.a.timer,
-            Side::B => self.b.as_ref().and_then(|leg| leg.timer),
-        };
+        let timer = self.timer(side);
         self.refresh_at[side as usize] =
             timer.map_or(Millis(u64::MAX), |timer| now.plus(timer.wait_millis()));
     }

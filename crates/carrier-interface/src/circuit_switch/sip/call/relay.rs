@@ -2,7 +2,7 @@
 
 use sip_protocol::dialog::Order;
 use sip_protocol::fields::RAck;
-use sip_protocol::session_timer::{Refresher, SessionExpires};
+use sip_protocol::session_timer::{MIN_SE_SECONDS, Refresher, SessionExpires, SessionTimer};
 use sip_protocol::status::q850_of;
 use sip_protocol::transaction::copy_essentials;
 use sip_protocol::{ClientId, Message, MessageWriter, Method, Name, ServerId};
@@ -18,6 +18,8 @@ pub(in super::super) struct Relay {
     server: ServerId,
     client: ClientId,
     is_invite: bool,
+    /// It may renegotiate the media.
+    offers: bool,
     request: Box<[u8]>,
     /// The CSeq of the relayed INVITE, for its ACK.
     cseq: u32,
@@ -39,6 +41,7 @@ impl Call {
         if self.state == State::Over && method != Method::Bye {
             return io.transactions.respond_simply(io.now, server, message, 481);
         }
+        self.alive_at = None;
         let in_order = self.dialog(side).map(|dialog| dialog.take(message));
         if in_order == Some(Order::OutOfOrder) {
             return io.transactions.respond_simply(io.now, server, message, 500);
@@ -49,9 +52,7 @@ impl Call {
                 self.refresh_of_peer(io, side, server, message)
             }
             Method::Invite | Method::Update => {
-                let is_glare =
-                    self.relays.iter().any(|relay| relay.is_invite || method == Method::Invite);
-                if is_glare {
+                if self.relays.iter().any(|relay| relay.offers) {
                     return io.transactions.respond_simply(io.now, server, message, 491);
                 }
                 if let Some(dialog) = self.dialog(side) {
@@ -81,6 +82,15 @@ impl Call {
         }
         let flow = io.transactions.flow_of(server);
         let asked = SessionExpires::of(message);
+        if asked.is_some_and(|asked| asked.seconds < MIN_SE_SECONDS) {
+            return io.transactions.respond(io.now, server, 422, |out| {
+                let mut response = MessageWriter::response(out, 422);
+                copy_essentials(&mut response, message, flow, &[]);
+                response.number(Name::MinSe, u64::from(MIN_SE_SECONDS));
+                response.finish(&[]);
+            });
+        }
+        self.agree(side, asked, Refresher::Uas);
         let contact = flow.map(|flow| io.local.contact(&flow)).unwrap_or_default();
         io.transactions.respond(io.now, server, 200, |out| {
             let mut response = MessageWriter::response(out, 200);
@@ -107,7 +117,8 @@ impl Call {
         method: Method<'_>,
     ) {
         let id = self.id;
-        let shift = self.b.as_ref().map_or(0, |leg| leg.rseq_shift);
+        let shift = self.b.as_ref().and_then(|leg| leg.rseq_shift).unwrap_or(0);
+        let timer = self.timer(side.other()).filter(|_| self.state == State::Answered);
         let trusted = self.a.trusted && self.b.as_ref().is_some_and(|leg| leg.trusted);
         let Some(dialog) = self.dialog(side.other()).filter(|dialog| !dialog.remote_tag.is_empty())
         else {
@@ -126,6 +137,14 @@ impl Call {
                 let rseq = i64::from(rack.rseq) - shift;
                 request.parts(b"RAck", &[format!("{rseq} 1 INVITE").as_bytes()]);
             }
+            if let Some(timer) = timer.filter(|_| matches!(method, Method::Invite | Method::Update))
+            {
+                // It refreshes the other leg's session too; who refreshes there stays the same.
+                let refresher = if timer.is_ours { Refresher::Uac } else { Refresher::Uas };
+                let value = SessionExpires { seconds: timer.seconds, refresher: Some(refresher) };
+                request.header(Name::Supported, b"timer");
+                request.header(Name::SessionExpires, value.to_value().as_bytes());
+            }
             headers::pass(message, &mut request, trusted);
             request.finish(message.body);
         });
@@ -134,6 +153,7 @@ impl Call {
             server,
             client,
             is_invite: method == Method::Invite,
+            offers: matches!(method, Method::Invite | Method::Update),
             request: bytes.into(),
             cseq,
             ack_waits: false,
@@ -161,15 +181,33 @@ impl Call {
         {
             dialog.refresh_target(message);
         }
-        let relay = &mut self.relays[index];
-        let (server, is_invite) = (relay.server, relay.is_invite);
-        if let Ok(request) = Message::decode(&relay.request) {
+        let relay = &self.relays[index];
+        let (server, is_invite, offers, from) =
+            (relay.server, relay.is_invite, relay.offers, relay.from);
+        let request = relay.request.clone();
+        let agrees = offers && (200..300).contains(&status);
+        if let Ok(request) = Message::decode(&request) {
+            let asked = SessionExpires::of(&request);
+            if agrees {
+                self.agree(from, asked, Refresher::Uas);
+                self.agree(side, SessionExpires::of(message), Refresher::Uac);
+            }
+            let timer = self.timer(from).filter(|_| agrees && asked.is_some());
             let flow = io.transactions.flow_of(server);
             let contact = flow.map(|flow| io.local.contact(&flow)).unwrap_or_default();
             io.transactions.respond(io.now, server, status, |out| {
                 let mut response = MessageWriter::response(out, status);
                 copy_essentials(&mut response, &request, flow, &[]);
                 response.header(Name::Contact, contact);
+                if let Some(timer) = timer {
+                    let refresher = if timer.is_ours { Refresher::Uas } else { Refresher::Uac };
+                    let value =
+                        SessionExpires { seconds: timer.seconds, refresher: Some(refresher) };
+                    if !timer.is_ours {
+                        response.header(Name::Require, b"timer");
+                    }
+                    response.header(Name::SessionExpires, value.to_value().as_bytes());
+                }
                 headers::pass(message, &mut response, trusted);
                 response.finish(message.body);
             });
@@ -177,6 +215,7 @@ impl Call {
         if status < 200 {
             return;
         }
+        self.alive_at = None;
         if is_invite && status < 300 {
             self.relays[index].ack_waits = true;
             for side in [Side::A, Side::B] {
@@ -201,8 +240,48 @@ impl Call {
         if matches!(message.status(), 408 | 481) {
             return self.cut(io, Ended::Dead(side));
         }
+        self.alive_at = None;
         self.refreshed(io.now, side);
         self.arm(io);
+    }
+
+    /// Takes over what the other end of a leg said of its session timer, in a request to us (we are the UAS of it) or
+    /// in an answer (we are the UAC).
+    fn agree(&mut self, side: Side, said: Option<SessionExpires>, we_are: Refresher) {
+        let Some(said) = said else { return };
+        let is_ours = said.refresher.unwrap_or(Refresher::Uac) == we_are;
+        let timer = SessionTimer { seconds: said.seconds.max(MIN_SE_SECONDS), is_ours };
+        match (side, &mut self.b) {
+            (Side::A, _) => self.a.timer = Some(timer),
+            (Side::B, Some(leg)) => leg.timer = Some(timer),
+            (Side::B, None) => {}
+        }
+    }
+
+    pub(super) fn timer(&self, side: Side) -> Option<SessionTimer> {
+        match side {
+            Side::A => self.a.timer,
+            Side::B => self.b.as_ref().and_then(|leg| leg.timer),
+        }
+    }
+
+    /// Whoever sent a re-INVITE takes it back: so do we.
+    pub(super) fn cancel_relayed(&mut self, io: &mut Io<'_>, invite: ServerId) {
+        let relay = self.relays.iter().find(|relay| relay.server == invite && !relay.ack_waits);
+        if let Some(relay) = relay {
+            io.transactions.cancel(io.now, relay.client, None);
+        }
+    }
+
+    /// The call is over: what still waits for an answer gets one (RFC 3261 section 15.1.2).
+    pub(super) fn drop_relays(&mut self, io: &mut Io<'_>) {
+        for relay in std::mem::take(&mut self.relays) {
+            if relay.ack_waits {
+                io.transactions.acknowledge(relay.server);
+            } else if let Ok(request) = Message::decode(&relay.request) {
+                io.transactions.respond_simply(io.now, relay.server, &request, 487);
+            }
+        }
     }
 
     /// The ACK of a 2xx that we sent on `side`: the initial one, or that of a relayed INVITE.
@@ -270,14 +349,11 @@ impl Call {
 
     /// Our turn to refresh, or the other side's silence: a sign of life is asked for, or the call is over.
     pub(super) fn refresh(&mut self, io: &mut Io<'_>, side: Side) {
-        let (timer, allows_update) = match side {
-            Side::A => (self.a.timer, self.a.allows_update),
-            Side::B => {
-                let leg = self.b.as_ref();
-                (leg.and_then(|leg| leg.timer), leg.is_some_and(|leg| leg.allows_update))
-            }
+        let allows_update = match side {
+            Side::A => self.a.allows_update,
+            Side::B => self.b.as_ref().is_some_and(|leg| leg.allows_update),
         };
-        let Some(timer) = timer else { return };
+        let Some(timer) = self.timer(side) else { return };
         if !timer.is_ours {
             return self.cut(io, Ended::Dead(side));
         }

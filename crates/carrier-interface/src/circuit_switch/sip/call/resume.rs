@@ -84,7 +84,7 @@ fn leg(
 }
 
 impl Leg {
-    fn dialog(&self) -> Option<Dialog> {
+    fn dialog(&self, elapsed_seconds: u32) -> Option<Dialog> {
         let transport = match self.transport {
             0 => Transport::Udp,
             1 => Transport::Tcp,
@@ -99,8 +99,8 @@ impl Leg {
             remote: self.remote.as_slice().into(),
             target: self.target.as_slice().into(),
             routes: self.routes.iter().map(|route| route.as_slice().into()).collect(),
-            // Requests sent since are not known: far enough ahead, and still in order.
-            local_cseq: self.local_cseq + 1000,
+            // Requests sent since are not known: far enough ahead, and still in order however often this happens.
+            local_cseq: self.local_cseq.saturating_add(1000 + elapsed_seconds),
             remote_cseq: self.remote_cseq,
             flow: Flow { transport, remote, channel: 0 },
         })
@@ -125,15 +125,35 @@ pub(in super::super) fn note(call: &Call) -> Option<Box<[u8]>> {
     minicbor::to_vec(&note).ok().map(Vec::into_boxed_slice)
 }
 
-/// The call behind a charging session. Our tags name its old place: the new one learns them.
-pub(in super::super) fn resume(io: &mut Io<'_>, id: u64, session: &Session) -> Option<Call> {
+/// The caller's tag of the call behind a charging session; sessions of one call share it.
+pub(in super::super) fn tag(session: &Session) -> Option<Vec<u8>> {
     let note: Note = minicbor::decode(session.note.as_deref()?).ok()?;
-    let (a, b) = (note.a.dialog()?, note.b.dialog()?);
-    let group = session.groups.first();
-    let reported = group.map_or(0, |group| group.used);
-    let granted = group.map_or(0, |group| group.granted);
+    Some(note.a.local_tag)
+}
+
+/// What is left of a charging session when its call is taken up again.
+pub(in super::super) fn meter(session: &Session) -> Meter {
     let last = session.answers.iter().map(|given| given.number).max().unwrap_or(0);
-    let meter = Meter::resumed(&session.key, session.peer, last, reported, granted);
+    let Some(group) = session.groups.first() else {
+        let mut meter = Meter::resumed(&session.key, session.peer, last, 0, 0);
+        meter.is_free();
+        return meter;
+    };
+    Meter::resumed(&session.key, session.peer, last, group.used, group.granted)
+}
+
+/// The call behind a charging session; the process before this one lived at least until `alive_at`. Our tags name its old place: the new one learns them.
+pub(in super::super) fn resume(
+    io: &mut Io<'_>,
+    id: u64,
+    session: &Session,
+    alive_at: Millis,
+) -> Option<Call> {
+    let note: Note = minicbor::decode(session.note.as_deref()?).ok()?;
+    let answered = u64::try_from(note.answered).ok().map(Millis);
+    let elapsed = answered.map_or(0, |answered| io.now.since(answered) / 1000);
+    let elapsed = u32::try_from(elapsed).unwrap_or(0);
+    let (a, b) = (note.a.dialog(elapsed)?, note.b.dialog(elapsed)?);
     let mut call = Call {
         id,
         state: State::Answered,
@@ -163,17 +183,21 @@ pub(in super::super) fn resume(io: &mut Io<'_>, id: u64, session: &Session) -> O
             timer: note.b.timer(),
             allows_update: note.b.allows_update,
             ack_waits: false,
-            rseq_shift: 0,
+            rseq_shift: None,
+            media_until: None,
         }),
         targets: VecDeque::new(),
         callee: None,
-        meters: vec![meter],
+        meters: vec![meter(session)],
         called: session.context.destination.unwrap_or_default(),
         number: None,
         withholds_number: false,
+        is_emergency: false,
         seconds_max: note.seconds_max,
         placed: io.now,
-        answered: u64::try_from(note.answered).ok().map(Millis),
+        answered,
+        alive_at: Some(alive_at),
+        diversions: Vec::new(),
         relays: Vec::new(),
         forwards: 0,
         last_rseq: 0,
@@ -190,6 +214,7 @@ pub(in super::super) fn resume(io: &mut Io<'_>, id: u64, session: &Session) -> O
         was_asked: true,
         redirects: 0,
     };
+    io.trunks.admit(call.a.trunk, io.now);
     if let Some(trunk) = note.b.trunk {
         io.trunks.seize(trunk, io.now);
     }

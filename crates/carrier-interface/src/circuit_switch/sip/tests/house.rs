@@ -13,6 +13,7 @@ use tandem_domain::command::{
     Response, VnoChange,
 };
 use tandem_domain::decide::decide;
+use tandem_domain::directive::Order;
 use tandem_domain::event::{Event, Profile};
 use tandem_domain::identifier::{
     AccountId, CarrierId, Identity, IdentityKind, PriceListId, SubscriberId, VnoId,
@@ -140,6 +141,52 @@ impl House {
         house
     }
 
+    /// From now on the switch there is trusted, or not.
+    pub fn trust(&mut self, port: u16, is_trusted: bool) {
+        let peer = self.state.registry.peers.iter().find(|peer| {
+            let trunk = peer.trunk.as_ref();
+            trunk.is_some_and(|trunk| *trunk.address == *address(port).to_string())
+        });
+        let peer = peer.expect("a switch").clone();
+        let trunk = peer.trunk.as_deref().expect("a trunk").clone();
+        self.administer(Administer::SetPeer {
+            carrier: peer.carrier,
+            host: peer.host.clone(),
+            realms: Vec::new(),
+            standing: Standing::Active,
+            is_agent: false,
+            requires_tls: false,
+            trunk: Some(Box::new(Trunk { is_trusted, ..trunk })),
+        });
+        self.engine.use_registry(&self.state.registry.clone());
+    }
+
+    /// The process dies, and another one takes up what it finds this much later.
+    pub fn restart(&mut self, millis: u64) {
+        let sent_by = std::array::from_fn(|_| "192.0.2.9:5060".into());
+        let local = Local::new("192.0.2.9".into(), sent_by, "sip.example".into());
+        self.engine = Engine::new(local, [5, 6, 7, 8]);
+        self.engine.use_registry(&self.state.registry.clone());
+        self.now = self.now.plus(millis);
+        self.sent.clear();
+        let sessions: Vec<_> = self.state.sessions.values().cloned().collect();
+        let alive_at = sessions.iter().map(|one| one.heard_at.millis()).max().unwrap_or(0);
+        for session in sessions {
+            let alive_at = Millis(u64::try_from(alive_at).expect("after 1970"));
+            assert!(self.engine.take_up(self.now, &session, alive_at), "it is taken up");
+        }
+        self.settle();
+    }
+
+    /// The VNO ends all calls.
+    pub fn order_end(&mut self) {
+        let keys: Vec<_> = self.state.sessions.values().map(|one| one.key.clone()).collect();
+        for key in keys {
+            self.engine.ordered(self.now, &key, &Order::Abort);
+            self.settle();
+        }
+    }
+
     fn wall(&self) -> Timestamp {
         Timestamp::from_millis(self.now.0 as i64)
     }
@@ -254,9 +301,14 @@ impl House {
     }
 
     pub fn invite(&mut self, called: &str, more: &str) {
+        self.invite_as("i", called, more);
+    }
+
+    /// A further call, told apart by its branch.
+    pub fn invite_as(&mut self, branch: &str, called: &str, more: &str) {
         let text = format!(
-            "INVITE sip:{called}@192.0.2.9 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:{CALLING};branch=z9hG4bKi\r\n\
-             From: <sip:{ANN}@x>;tag=f\r\nTo: <sip:{called}@x>\r\nCall-ID: c1\r\nCSeq: 1 INVITE\r\n\
+            "INVITE sip:{called}@192.0.2.9 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:{CALLING};branch=z9hG4bK{branch}\r\n\
+             From: <sip:{ANN}@x>;tag=f\r\nTo: <sip:{called}@x>\r\nCall-ID: c-{branch}\r\nCSeq: 1 INVITE\r\n\
              Contact: <sip:a@192.0.2.1:{CALLING}>\r\nMax-Forwards: 70\r\nAllow: INVITE, UPDATE\r\nSupported: timer\r\n{more}\
              Content-Type: application/sdp\r\nContent-Length: 3\r\n\r\nv=0"
         );

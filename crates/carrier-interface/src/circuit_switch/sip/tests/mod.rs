@@ -1,5 +1,6 @@
 //! Calls in virtual time: the engine, the charging core and two scripted switches in one loop.
 
+mod borders;
 mod house;
 mod ordered;
 
@@ -184,7 +185,7 @@ fn the_vno_may_allow_a_call_show_another_number_and_limit_it() {
 fn the_vno_may_refuse_a_call_with_a_cause_and_nothing_stays_reserved() {
     let mut house = House::asking("100.00");
     house.consent(Consent::Refuse { cause: Some(17) });
-    assert!(house.expect(CALLING, "SIP/2.0 403").contains("cause=17"));
+    assert!(house.expect(CALLING, "SIP/2.0 486").contains("cause=17"));
     assert_eq!(house.balance(1), "100.00");
     assert!(house.state.sessions.is_empty());
 }
