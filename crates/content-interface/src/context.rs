@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use tandem_domain::command::{Command, Response};
 use tandem_domain::content::{ApiClient, ContentCommand, ContentRefusal, Payment, Subject};
 use tandem_domain::identifier::{ApiClientId, Identity, IdentityKind, LineId};
+use tandem_domain::party::Standing;
 use tandem_platform::{Platform, Unavailable};
 
 use crate::error::Error;
@@ -175,6 +176,10 @@ impl FromRequestParts<Content> for Access {
         let client = registry.api_clients.get(ApiClientId::new(client).index()).cloned();
         let client = client.filter(|client| !client.withdrawn);
         let client = client.ok_or_else(Error::unauthenticated)?;
+        let provider = registry.content_provider(client.provider);
+        if provider.is_none_or(|provider| provider.standing != Standing::Active) {
+            return Err(Error::permission_denied("the content provider is suspended"));
+        }
         if !content.admit(&client) {
             return Err(Error::too_many_requests());
         }
@@ -213,14 +218,30 @@ impl Access {
         }
     }
 
-    pub async fn line(&self, content: &Content, phone: Option<&str>) -> Result<LineId, Error> {
-        match self.subject(phone)? {
-            Subject::Line(line) => Ok(line),
-            Subject::Number(number) => {
-                let found = content.platform.read(move |state, _| state.identities.line(&number));
-                found.await?.ok_or_else(Error::identifier_not_found)
-            }
-        }
+    /// The line that a fact is asked about: one that consented, or whose VNO deals with the provider. Others might as
+    /// well not exist.
+    pub async fn line(
+        &self,
+        content: &Content,
+        phone: Option<&str>,
+        scope: &'static str,
+    ) -> Result<LineId, Error> {
+        let number = match self.subject(phone)? {
+            // Its consent was looked at with the token.
+            Subject::Line(line) => return Ok(line),
+            Subject::Number(number) => number,
+        };
+        let (client, provider) = (self.client.id, self.client.provider);
+        let found = content.platform.read(move |state, _| {
+            let id = state.identities.line(&number)?;
+            let rules = state.registry.vno(id.vno())?.content.as_deref();
+            let deals = rules
+                .is_some_and(|rules| rules.providers.iter().any(|one| one.provider == provider));
+            let own = state.line(id)?.content.as_deref();
+            let consents = own.is_some_and(|own| own.consents_to(client, scope));
+            (deals || consents).then_some(id)
+        });
+        found.await?.ok_or_else(Error::identifier_not_found)
     }
 }
 

@@ -101,6 +101,9 @@ fn decide_timer(state: &State, key: TimerKey, now: Timestamp) -> Decision {
             None => {}
             Some(due) if due <= now => {
                 decision.events = provisioning::decide_due(state, id, now);
+                if decision.events.is_empty() {
+                    decision.rearm = Some((now.plus_seconds(1), key));
+                }
             }
             Some(due) => decision.rearm = Some((due, key)),
         },

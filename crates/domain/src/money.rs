@@ -147,6 +147,10 @@ impl std::error::Error for Overflow {}
 pub struct Amount(#[n(0)] i64);
 
 impl Amount {
+    /// The most that one movement may be: a billion in major units.
+    pub const LARGEST: Amount = Amount(1_000_000_000 * MICROS_PER_MAJOR);
+    /// The most that the administrative movements of one ledger account may add up to; a balance can hold twice that.
+    pub const LARGEST_SUM: Amount = Amount(4_000_000_000_000 * MICROS_PER_MAJOR);
     pub const ZERO: Amount = Amount(0);
     pub const MAX: Amount = Amount(i64::MAX);
 

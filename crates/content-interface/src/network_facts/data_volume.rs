@@ -76,7 +76,7 @@ pub(super) async fn retrieve(
     let asked: Retrieve =
         serde_json::from_slice(&body).map_err(|error| Error::invalid(error.to_string()))?;
     let phone = Device::phone(asked.device.as_ref(), &access)?;
-    let line = access.line(&content, phone.as_deref()).await?;
+    let line = access.line(&content, phone.as_deref(), SCOPE).await?;
     let data_volume_category = match octets_left(&content, line).await? {
         left if left < 200 * MIB => "<200MiB",
         left if left < GIB => "<1GiB",
@@ -103,7 +103,7 @@ pub(super) async fn check(
     let value =
         value.ok_or_else(|| Error::out_of_range("volumeToCheck.value: expected 0 to 1024"))?;
     let phone = Device::phone(asked.device.as_ref(), &access)?;
-    let line = access.line(&content, phone.as_deref()).await?;
+    let line = access.line(&content, phone.as_deref(), SCOPE).await?;
     let threshold_exceeded = octets_left(&content, line).await? > value * unit;
     Ok(Json(Checked { device: Device::told(asked.device.as_ref()), threshold_exceeded }))
 }

@@ -13,6 +13,8 @@ use super::Device;
 use crate::context::{Access, Content};
 use crate::error::Error;
 
+const SCOPE: &str = "device-roaming-status:read";
+
 #[derive(Deserialize)]
 pub(super) struct Question {
     device: Option<Device>,
@@ -95,11 +97,11 @@ pub(super) async fn retrieve(
     access: Access,
     body: Bytes,
 ) -> Result<Json<Status>, Error> {
-    access.require("device-roaming-status:read")?;
+    access.require(SCOPE)?;
     let asked: Question =
         serde_json::from_slice(&body).map_err(|error| Error::invalid(error.to_string()))?;
     let phone = Device::phone(asked.device.as_ref(), &access)?;
-    let line = access.line(&content, phone.as_deref()).await?;
+    let line = access.line(&content, phone.as_deref(), SCOPE).await?;
     let seen = content.platform.read(move |state, _| {
         let imsi = state.line(line)?.identities.iter().find_map(|identity| match identity {
             Identity::Number(IdentityKind::Imsi, _) => identity.value().get(..3)?.parse().ok(),

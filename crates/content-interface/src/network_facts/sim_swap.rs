@@ -10,6 +10,8 @@ use super::not_applicable;
 use crate::context::{Access, Content};
 use crate::error::Error;
 
+const RETRIEVE: &str = "sim-swap:retrieve-date";
+const CHECK: &str = "sim-swap:check";
 const AGE_DEFAULT_HOURS: i64 = 240;
 const AGE_MAX_HOURS: i64 = 2400;
 
@@ -35,8 +37,9 @@ async fn changed_at(
     content: &Content,
     access: &Access,
     phone: Option<&str>,
+    scope: &'static str,
 ) -> Result<(Timestamp, Timestamp), Error> {
-    let line = access.line(content, phone).await?;
+    let line = access.line(content, phone, scope).await?;
     let known = content
         .platform
         .read(move |state, now| state.line(line).map(|line| (line.sim_changed_at, now)));
@@ -53,10 +56,11 @@ pub(super) async fn retrieve_date(
     access: Access,
     body: Bytes,
 ) -> Result<Json<Changed>, Error> {
-    access.require("sim-swap:retrieve-date")?;
+    access.require(RETRIEVE)?;
     let question: Question =
         serde_json::from_slice(&body).map_err(|error| Error::invalid(error.to_string()))?;
-    let (changed, _) = changed_at(&content, &access, question.phone_number.as_deref()).await?;
+    let (changed, _) =
+        changed_at(&content, &access, question.phone_number.as_deref(), RETRIEVE).await?;
     Ok(Json(Changed { latest_sim_change: changed.to_string() }))
 }
 
@@ -65,14 +69,15 @@ pub(super) async fn check(
     access: Access,
     body: Bytes,
 ) -> Result<Json<Swapped>, Error> {
-    access.require("sim-swap:check")?;
+    access.require(CHECK)?;
     let question: Question =
         serde_json::from_slice(&body).map_err(|error| Error::invalid(error.to_string()))?;
     let hours = question.max_age.unwrap_or(AGE_DEFAULT_HOURS);
     if !(1..=AGE_MAX_HOURS).contains(&hours) {
         return Err(Error::out_of_range("maxAge: expected 1 to 2400 hours"));
     }
-    let (changed, now) = changed_at(&content, &access, question.phone_number.as_deref()).await?;
+    let (changed, now) =
+        changed_at(&content, &access, question.phone_number.as_deref(), CHECK).await?;
     let swapped = now.seconds() - changed.seconds() <= hours * 3600;
     Ok(Json(Swapped { swapped }))
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use tandem_domain::content::ApiClient;
+use tandem_domain::party::Standing;
 
 use super::{OAuthError, jws};
 use crate::context::Content;
@@ -110,7 +111,9 @@ fn signer(content: &Content, assertion: &str) -> Option<Arc<ApiClient>> {
     let registry = content.platform.registry();
     let issuer = jws_issuer(assertion)?;
     let client = registry.api_client_by_slug(&issuer)?.id;
-    registry.api_clients.get(client.index()).filter(|client| !client.withdrawn).cloned()
+    let client = registry.api_clients.get(client.index()).filter(|client| !client.withdrawn)?;
+    let provider = registry.content_provider(client.provider)?;
+    (provider.standing == Standing::Active).then(|| client.clone())
 }
 
 fn jws_issuer(assertion: &str) -> Option<String> {

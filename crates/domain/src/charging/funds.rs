@@ -76,8 +76,20 @@ impl<'a> Charging<'a> {
                 let account = self.state.account(id).into_iter();
                 account.map(|account| Payer { id, account, pays: Pays::Everything }).collect()
             }
-            None => self.payers(usage),
+            None => {
+                let payers = self.payers(usage);
+                // Rules may have changed, or their hour passed: what was granted is paid for by who it was granted on.
+                if payers.is_empty() { self.known_payers(group) } else { payers }
+            }
         }
+    }
+
+    fn known_payers(&self, group: &Group) -> SmallVec<[Payer<'a>; 2]> {
+        let known = group.payers.iter().filter_map(|leg| {
+            let account = self.state.account(leg.account)?;
+            Some(Payer { id: leg.account, account, pays: Pays::Everything })
+        });
+        known.collect()
     }
 
     /// Allowances of this unit that cover the use and have something free, in the order in which they are used.

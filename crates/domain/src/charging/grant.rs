@@ -347,6 +347,12 @@ fn nothing_left(
     if action == FinalUnitAction::Terminate || (is_opening && group.unit == Unit::Seconds) {
         return GroupOutcome::Declined(Declined::InsufficientBalance);
     }
+    // Money onto any of these accounts is what it waits for.
+    for payer in &plan.payers {
+        if !group.payers.iter().any(|leg| leg.account == payer.id) {
+            group.payers.push(PayerLeg::new(payer.id, payer.account.currency));
+        }
+    }
     group.phase = Phase::Waiting;
     GroupOutcome::Granted(Granted {
         unit: group.unit,

@@ -9,7 +9,7 @@ use super::group::Group;
 use super::rates::{self, retail_of};
 use super::request::{Declined, EventAction, EventAnswer, EventRequest, GroupOutcome, UnitCounts};
 use super::session::Session;
-use super::sessions::{admit, charging, identify};
+use super::sessions::{admit, charging, identify, may_carry};
 use super::settle;
 use crate::answered::{Reply, RequestKey};
 use crate::charging::BucketChange;
@@ -50,15 +50,21 @@ pub(crate) fn decide_event(
         .filter(|_| request.units.money.is_none())
         .and_then(|identifier| state.registry.content_item_by_service(identifier));
     if let (Some(item), EventAction::Debit) = (item, request.action) {
+        // An item is sold once: how many there are to be is not the switch's to say.
+        if request.units.service_specific.is_some_and(|count| count != 1) {
+            return Decision::refused(Declined::UnitMismatch);
+        }
         return sell(&charging, item, key);
     }
     let decided = match request.action {
         EventAction::Debit => admit(&charging).and_then(|()| debit(&charging, request)),
-        EventAction::Refund => refund(&charging, request),
+        EventAction::Refund => may_carry(&charging).and_then(|()| refund(&charging, request)),
         EventAction::CheckBalance => {
             admit(&charging).and_then(|()| check_balance(&charging, request))
         }
-        EventAction::PriceEnquiry => enquire(&charging, request),
+        EventAction::PriceEnquiry => {
+            may_carry(&charging).and_then(|()| enquire(&charging, request))
+        }
     };
     match decided {
         Ok((answer, event)) => {
@@ -222,7 +228,7 @@ fn refund(
         return Err(Declined::CurrencyMismatch);
     }
     let amount = net.saturating_add(tax);
-    if !amount.is_positive() {
+    if !amount.is_positive() || amount > Amount::LARGEST {
         return Err(Declined::AmountOutOfRange);
     }
     let vno = charging.vno.id;

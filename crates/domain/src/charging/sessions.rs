@@ -128,6 +128,11 @@ pub(crate) fn admit_line(charging: &Charging<'_>) -> Result<(), Declined> {
 /// And on this carrier's network?
 pub(super) fn admit(charging: &Charging<'_>) -> Result<(), Declined> {
     admit_line(charging)?;
+    may_carry(charging)
+}
+
+/// Is the carrier in service, and open to the VNO's subscribers?
+pub(super) fn may_carry(charging: &Charging<'_>) -> Result<(), Declined> {
     if charging.carrier == CarrierId::NOBODY {
         return Ok(());
     }
@@ -168,7 +173,11 @@ fn open(
         carrier,
         origin_host: request.origin_host.clone(),
         origin_realm: request.origin_realm.clone(),
-        origin_state: request.origin_state,
+        // A session of a host that has said so elsewhere belongs to what it is now.
+        origin_state: request.origin_state.or_else(|| {
+            let host = (request.peer, request.origin_host.clone());
+            state.origin_states.get(&host).copied()
+        }),
         context: request.context.clone(),
         opened_at: now,
         heard_at: now,
@@ -228,7 +237,8 @@ fn go_on(
             session: session.id,
             number: request.number,
             groups,
-            supervised_until: supervised_until(&answer, now),
+            // What other groups were granted runs on, whatever this answer says.
+            supervised_until: supervised_until(&answer, now).max(session.supervised_until),
             answer,
             origin_state: request.origin_state.filter(|state| session.origin_state != Some(*state)),
             note: request.call.as_ref().and_then(|call| call.note.clone()),

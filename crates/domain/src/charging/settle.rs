@@ -54,6 +54,9 @@ pub(super) fn take_named(
     let payers = charging.payers_of(group, &usage);
     let mut able = payers.iter().filter(|payer| payer.pays == Pays::Everything).peekable();
     able.peek().ok_or(Declined::NoPayer)?;
+    if money.amount > Amount::LARGEST {
+        return Err(Declined::AmountOutOfRange);
+    }
     let mut refusal = Declined::CurrencyMismatch;
     for payer in able.filter(|payer| payer.account.currency == money.currency) {
         if charging.money_free(draft, payer, &usage) < money.amount {
@@ -167,6 +170,9 @@ fn advance(
         draft.count(owner, key, month, total);
     }
     let charge = priced.prices.settle(priced.rate, meter.exact, meter.units > 0).map_err(range)?;
+    if charge.gross > Amount::LARGEST {
+        return Err(Declined::AmountOutOfRange);
+    }
     let grown = charge.gross.saturating_sub(meter.gross());
     (meter.net, meter.tax) = (charge.net, charge.tax);
     Ok(grown)

@@ -204,7 +204,14 @@ fn pay(
     if payment.phone.is_none() {
         return Err(ContentRefusal::NotOffered);
     }
+    let rules = charging.vno.content.as_deref().cloned().unwrap_or_default();
+    let gross = payment.sale.gross();
+    let needs_code = rules.validation_from.is_some_and(|from| gross >= from);
     let Some(code) = &request.reserve else {
+        if needs_code && matches!(request.subject, Subject::Number(_)) {
+            // From this amount on the subscriber confirms by a code: in one step nobody could.
+            return Err(ContentRefusal::NotValidated);
+        }
         take(&charging, draft, &quote, &mut payment);
         let number = next_transfer(state, &payment);
         let sold = sold(&payment, number);
@@ -213,9 +220,6 @@ fn pay(
         notify(state, &payment, 0, None, now, &mut decision.events);
         return Ok(decision);
     };
-    let rules = charging.vno.content.as_deref().cloned().unwrap_or_default();
-    let gross = payment.sale.gross();
-    let needs_code = rules.validation_from.is_some_and(|from| gross >= from);
     payment.paid_at = None;
     payment.expires_at = Some(now.plus_seconds(u64::from(rules.reservation_seconds.max(1))));
     payment.state =

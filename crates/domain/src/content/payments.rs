@@ -70,7 +70,7 @@ impl Payments {
 
     /// Puts a payment in its place; at most two old ones leave for each new one.
     pub(crate) fn put(&mut self, payment: Box<Payment>, now: Timestamp) {
-        let (id, created_at) = (payment.id, payment.created_at);
+        let id = payment.id;
         self.note_open(&payment);
         if let PaymentOrigin::Client(client) = payment.origin {
             match &payment.correlator {
@@ -81,7 +81,8 @@ impl Payments {
         if self.all.insert(id, payment).is_some() {
             return;
         }
-        self.order.push_back((created_at, id));
+        // One that was called back from the books is young again.
+        self.order.push_back((now, id));
         for _ in 0..2 {
             let Some((began, oldest)) = self.order.front().copied() else { return };
             let too_old = began.plus_seconds(Self::KEPT_SECONDS) <= now;

@@ -230,14 +230,18 @@ fn renew(
     let origin = PaymentOrigin::Subscription(due.number);
     let reference = format!("{}-{}", reference(item, due.number), now.seconds());
     let charging = charging_for(state, line, &context, now);
+    // After a trial the first paid period begins now, and with it the days on which it renews.
+    let is_first = due.state == ContentSubscriptionState::Trial;
+    let started_at = if is_first { now } else { due.started_at };
     let paid = charging.and_then(|charging| {
-        let ends = period.end_after(due.started_at, now, &charging.vno.time_zone);
+        let ends = period.end_after(started_at, now, &charging.vno.time_zone);
         sell(&charging, wanted(item, origin, reference), 0).map(|(_, events)| (ends, events))
     });
     match paid {
         Ok((ends, events)) => (
             ContentSubscription {
                 state: ContentSubscriptionState::Active,
+                started_at,
                 renews_at: Some(ends),
                 failures: 0,
                 ..due.clone()

@@ -19,6 +19,15 @@ use crate::subscriber::Line;
 
 /// Entries of any list of rules.
 const RULES_MAX: usize = 1000;
+const CLIENTS_MAX: usize = 20;
+/// What clients may ask for that a provider registers itself.
+const PROVIDER_SCOPES: [&str; 5] = [
+    "carrier-billing:payments:create",
+    "carrier-billing:payments:read",
+    "carrier-billing:payments:write",
+    "carrier-billing-refund:refunds:create",
+    "carrier-billing-refund:refunds:read",
+];
 
 fn index(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
@@ -214,6 +223,12 @@ impl Desk<'_> {
         if known.is_some_and(|known| known.provider != *provider) {
             return Err(Refused::AlreadyExists(Noun::ApiClient));
         }
+        let is_own = matches!(self.role, Role::ContentProvider(_));
+        let of_provider =
+            registry.api_clients.iter().filter(|client| client.provider == *provider).count();
+        if is_own && known.is_none() && of_provider >= CLIENTS_MAX {
+            return Err(invalid("client", "a provider has at most 20 clients"));
+        }
         let id = known
             .map_or_else(|| ApiClientId::new(index(registry.api_clients.len())), |known| known.id);
         let client = ApiClient {
@@ -221,16 +236,39 @@ impl Desk<'_> {
             provider: *provider,
             slug: slug.clone(),
             keys: keys.clone(),
-            scopes: scopes.clone(),
+            scopes: self.client_scopes(known, scopes)?,
             // A provider does not lift the limit that the broker has set.
             requests_per_second_max: match (self.role, known) {
                 (Role::ContentProvider(_), Some(known)) => known.requests_per_second_max,
                 _ => *requests_per_second_max,
             },
-            withdrawn: *withdrawn,
+            // Nor does it bring back a client that the broker withdrew.
+            withdrawn: *withdrawn || (is_own && known.is_some_and(|known| known.withdrawn)),
         };
         let event = Event::ApiClientSet(Box::new(client));
         Ok((Receipt::ApiClient(id), SmallVec::from_iter([event])))
+    }
+
+    /// A provider's own clients may sell and refund; facts about lines, and more than a client has, are the broker's to
+    /// give.
+    fn client_scopes(
+        &self,
+        known: Option<&ApiClient>,
+        wanted: &[Box<str>],
+    ) -> Result<Vec<Box<str>>, Refused> {
+        if !matches!(self.role, Role::ContentProvider(_)) {
+            return Ok(wanted.to_vec());
+        }
+        let may = |scope: &Box<str>| match known {
+            Some(known) => known.may_ask_for(scope),
+            None => PROVIDER_SCOPES.contains(&scope.as_ref()),
+        };
+        match (wanted.is_empty(), known) {
+            (true, Some(known)) => Ok(known.scopes.clone()),
+            (true, None) => Ok(PROVIDER_SCOPES.iter().map(|scope| (*scope).into()).collect()),
+            (false, _) if wanted.iter().all(may) => Ok(wanted.to_vec()),
+            (false, _) => Err(Refused::Forbidden),
+        }
     }
 
     fn set_sponsorship(&self, order: &Administer) -> Outcome {

@@ -64,6 +64,7 @@ impl Desk<'_> {
             return Err(invalid("currency", "is not the account's"));
         }
         let too_large = |_| invalid("amount", "the balance would be out of range");
+        self.within_range(LedgerAccount::VnoClearing(id.vno()), money)?;
         let balance = account.money().checked_add(money.amount).map_err(too_large)?;
         let free =
             balance.saturating_add(account.credit_limit).saturating_sub(account.held_money());
@@ -122,6 +123,7 @@ impl Desk<'_> {
         let balance = self.state.vno_balance(id).checked_add(money.amount);
         let balance =
             balance.map_err(|_| invalid("amount", "the balance would be out of range"))?;
+        self.within_range(LedgerAccount::BrokerClearing(id), money)?;
         let mut entry = Entry::new();
         let (from, to) = (LedgerAccount::BrokerClearing(id), LedgerAccount::VnoCredit(id));
         entry.transfer(from, to, money.currency, money.amount);
@@ -142,6 +144,22 @@ impl Desk<'_> {
         let receipt =
             Receipt::Transfer { vno: id, number, balance: Money::new(balance, money.currency) };
         Ok((receipt, events))
+    }
+
+    /// Neither one amount nor all of an account's together may come near what a balance can hold.
+    fn within_range(&self, counter_account: LedgerAccount, money: Money) -> Result<(), Refused> {
+        let sum = self.state.ledger.balance(counter_account, money.currency);
+        let is_small = |amount: Amount, most: Amount| amount <= most && amount >= most.negated();
+        if !is_small(money.amount, Amount::LARGEST) {
+            return Err(invalid("amount", "at most 1,000,000,000.00"));
+        }
+        if is_small(sum.saturating_sub(money.amount), Amount::LARGEST_SUM)
+            && is_small(sum.saturating_add(money.amount), Amount::LARGEST_SUM)
+        {
+            Ok(())
+        } else {
+            Err(invalid("amount", "all money of the VNO together would be out of range"))
+        }
     }
 
     fn next_transfer(&self, vno: VnoId) -> Result<u64, Refused> {

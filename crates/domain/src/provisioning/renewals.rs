@@ -29,12 +29,20 @@ pub(crate) fn decide_due(state: &State, id: SubscriberId, now: Timestamp) -> Eve
         .subscriptions
         .iter()
         .find(|one| one.state.is_live() && one.renews_at.is_some_and(|renews_at| renews_at <= now));
-    let renewing = due.map(|one| (one.account, one.number));
+    // The buckets of subscriptions that renew are their own business, when their turn comes: they may roll over.
+    let renews = |account: u8, bucket: &Bucket| {
+        let mut all = subscriber.subscriptions.iter();
+        all.any(|one| {
+            // A begun second more: buckets end with whole seconds.
+            one.state.is_live()
+                && one.renews_at.is_some_and(|at| at <= now.plus_seconds(1))
+                && (one.account, one.number) == (account, bucket.subscription)
+        })
+    };
     for account in &subscriber.accounts {
         let account_id = AccountId::new(id, account.number);
-        // The buckets of the subscription that renews are its own business: they may roll over.
         expire_buckets(state, account_id, &mut events, |bucket| {
-            bucket.is_expired(now) && renewing != Some((account.number, bucket.subscription))
+            bucket.is_expired(now) && !renews(account.number, bucket)
         });
     }
     if let Some(subscription) = due {
@@ -67,7 +75,8 @@ fn renew(
     let ends = period_end(offer, subscription.started_at, now, &vno.time_zone);
     let term = Term { subscriber: subscriber.id, number: subscription.number, ends, share: (1, 1) };
     let mut account = account.clone();
-    roll_over(state, id, &mut account, offer, goes_on.then_some(&term), now, events);
+    let next = goes_on.then_some(&term);
+    roll_over(state, id, &mut account, offer, subscription.number, next, now, events);
     let next = if goes_on {
         charge_and_refill(state, &mut account, &term, offer, subscription, now, events)
     } else {
@@ -105,24 +114,28 @@ fn charge_and_refill(
     Subscription { state: SubscriptionState::Active, renews_at: term.ends, ..subscription.clone() }
 }
 
+#[allow(clippy::too_many_arguments)]
 /// Last period's buckets of this subscription end; what the offer lets roll over stands one period more.
 fn roll_over(
     state: &State,
     id: AccountId,
     account: &mut Account,
     offer: &Offer,
+    subscription: u8,
     next: Option<&Term>,
     now: Timestamp,
     events: &mut Events,
 ) {
-    let Some(term_number) = next.map(|term| term.number) else {
-        expire_buckets(state, id, events, |bucket| bucket.is_expired(now));
+    if next.is_none() {
+        expire_buckets(state, id, events, |bucket| bucket.subscription == subscription);
         return;
-    };
+    }
+    // A begun second is the bucket's, and over all the same.
+    let by = now.plus_seconds(1);
     let old: Vec<Bucket> = account
         .buckets
         .iter()
-        .filter(|bucket| bucket.subscription == term_number && bucket.is_expired(now))
+        .filter(|bucket| bucket.subscription == subscription && bucket.is_expired(by))
         .cloned()
         .collect();
     for bucket in old {

@@ -270,7 +270,11 @@ pub(super) fn transfer_number(state: &State, id: AccountId, events: &Events) -> 
 }
 
 pub(super) fn expiry_seconds(ends: Option<Timestamp>) -> u32 {
-    ends.map_or(0, |ends| u32::try_from(ends.seconds()).unwrap_or(u32::MAX))
+    // A begun second is the bucket's: it does not end before its subscription renews.
+    let seconds = |ends: Timestamp| {
+        ends.millis().div_euclid(1000) + i64::from(ends.millis().rem_euclid(1000) > 0)
+    };
+    ends.map_or(0, |ends| u32::try_from(seconds(ends)).unwrap_or(u32::MAX))
 }
 
 /// Ends buckets: what is left of their value becomes breakage.

@@ -95,6 +95,8 @@ pub async fn transfers(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<TransferRowBody>>, Problem> {
     let vno = caller.vno_id(&vno)?;
+    let visible =
+        |account: LedgerAccount| caller.role() == Role::Broker || account.vno() == Some(vno);
     let (limit, before) = (page.limit()?, page.position()?);
     let rows = ask_books(&platform, move |books| books.transfers(Some(vno), before, limit)).await?;
     let last = rows.last().map(|row| row.cursor);
@@ -107,6 +109,7 @@ pub async fn transfers(
             .transfer
             .postings
             .iter()
+            .filter(|posting| visible(posting.account))
             .map(|posting| TransferPostingBody {
                 ledger: posting.account.name().into(),
                 money: MoneyBody::from_amount(posting.amount, posting.currency),

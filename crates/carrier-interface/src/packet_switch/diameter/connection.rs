@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use diameter_protocol::check::{Strictness, check};
 use diameter_protocol::code;
@@ -56,6 +56,7 @@ struct Pending {
     shape: Shape,
 }
 
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_SIZE: usize = 64 << 10;
 /// Commands given to the platform together: it decides them while the next are decoded.
 const SUBMIT_AT_ONCE: usize = 64;
@@ -139,7 +140,8 @@ impl Connection {
         let mut said_goodbye = false;
         loop {
             if !self.out.is_empty() {
-                stream.write_all(&self.out).await?;
+                // A peer that takes nothing any more must not keep what waits here.
+                tokio::time::timeout(WRITE_TIMEOUT, stream.write_all(&self.out)).await??;
                 self.out.clear();
             }
             let wake = self.started + std::time::Duration::from_millis(self.next_timeout().0);
@@ -159,6 +161,7 @@ impl Connection {
                 }
                 Some(directive) = next_order(&mut self.orders) => {
                     self.push(directive, 1);
+                    self.fetch_missed_orders();
                     true
                 }
                 () = tokio::time::sleep_until(wake.into()) => self.on_timeout(),
@@ -289,6 +292,16 @@ impl Connection {
         self.fetch_pending_orders(peer.id);
         tracing::info!(peer = %self.peer_host, "Diameter peer connected");
         true
+    }
+
+    /// Orders that found the queue full are still in the outbox: they are fetched once the queue is empty.
+    fn fetch_missed_orders(&self) {
+        if let Some(peer) = self.peer
+            && self.orders.as_ref().is_some_and(mpsc::Receiver::is_empty)
+            && self.common.pushes.take_missed(peer)
+        {
+            self.fetch_pending_orders(peer);
+        }
     }
 
     /// What could not be said while the peer was away is said now.

@@ -165,8 +165,8 @@ pub(super) fn event(
         let granted = units(answer.unit, answer.granted);
         if shape.in_groups {
             wire.groups.push(AnswerGroup {
-                rating_group: None,
-                service_identifier: None,
+                rating_group: shape.group.rating_group,
+                service_identifier: shape.group.service_identifier,
                 result: GroupResult(ResultCode::SUCCESS),
                 granted: (granted != Units::default()).then_some(granted),
                 tariff_time_change: None,

@@ -1,6 +1,6 @@
 //! Orders to switches (RAR, ASR): brought to the connection of the session's peer, repeated until answered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diameter_protocol::credit_control::{PushHead, write_abort_session, write_re_auth};
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::connection::Connection;
 
-/// Orders that may wait for one connection; what is beyond stays in the outbox until the peer connects anew.
+/// Orders that may wait for one connection; what is beyond stays in the outbox until these are gone.
 const QUEUE_MAX: usize = 4096;
 
 /// By peer, each with its number, oldest first.
@@ -25,6 +25,8 @@ type Connections = HashMap<PeerId, Vec<(u64, mpsc::Sender<Directive>)>>;
 #[derive(Default)]
 pub(super) struct Pushes {
     by_peer: Mutex<Connections>,
+    /// Peers with orders that found the queue full.
+    missed: Mutex<HashSet<PeerId>>,
 }
 
 impl Pushes {
@@ -36,6 +38,15 @@ impl Pushes {
         let (orders, queue) = mpsc::channel(QUEUE_MAX);
         self.lock().entry(peer).or_default().push((connection, orders));
         queue
+    }
+
+    fn missed(&self) -> MutexGuard<'_, HashSet<PeerId>> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Were there orders for this peer that did not fit?
+    pub fn take_missed(&self, peer: PeerId) -> bool {
+        self.missed().remove(&peer)
     }
 
     pub fn disconnect(&self, peer: PeerId, connection: u64) {
@@ -51,7 +62,9 @@ impl DirectiveSink for Pushes {
         let newest = connections.get(&directive.peer).and_then(|all| all.last());
         if let Some((_, orders)) = newest {
             // A full queue is not waited for: the order is still in the outbox.
-            let _ = orders.try_send(directive.clone());
+            if orders.try_send(directive.clone()).is_err() {
+                self.missed().insert(directive.peer);
+            }
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Shape {
     /// Units stand inside Multiple-Services-Credit-Control.
     pub in_groups: bool,
     pub action: Option<RequestedAction>,
+    /// Of an event: what it is for.
+    pub group: GroupKey,
 }
 
 pub(super) fn command<'a>(
@@ -33,14 +35,16 @@ pub(super) fn command<'a>(
     let context = context(request);
     let identities = identities(request);
     let in_groups = request.groups().next().is_some();
-    let shape = Shape {
+    let mut shape = Shape {
         request_type: request.request_type,
         number: request.number,
         in_groups,
         action: request.requested_action,
+        group: GroupKey::default(),
     };
     if let (RequestType::Event, Some(action)) = (request.request_type, request.requested_action) {
         let event = event(request, action, peer, identities, context)?;
+        shape.group = event.group;
         return Ok((Command::Event(Box::new(event)), shape));
     }
     let verb = match request.request_type {
@@ -231,7 +235,17 @@ fn event<'a>(
     identities: SmallVec<[Identity; 2]>,
     context: Context,
 ) -> Result<EventRequest, Fault<'a>> {
-    let group = request.groups().next().transpose()?;
+    let mut groups = request.groups();
+    let group = groups.next().transpose()?;
+    if groups.next().is_some() {
+        // One event is one debit (RFC 8506 section 6.3): what would the answer be of two?
+        return Err(Fault {
+            result: ResultCode::AVP_OCCURS_TOO_MANY_TIMES,
+            avp: diameter_protocol::writer::FailedAvp::Missing(
+                diameter_protocol::code::MULTIPLE_SERVICES_CREDIT_CONTROL,
+            ),
+        });
+    }
     let key = match &group {
         Some(group) => GroupKey {
             rating_group: group.rating_group,
