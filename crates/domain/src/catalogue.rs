@@ -189,9 +189,10 @@ pub struct PriceListEntry {
 }
 
 impl PriceListEntry {
-    /// The version whose prices hold at `at`: the newest that is valid by then.
+    /// The version whose prices hold at `at`: the newest that is valid by then, unless it has ended.
     pub fn at(&self, at: Timestamp) -> Option<&InstalledVersion> {
-        self.versions.iter().rev().find(|version| version.valid_from <= at)
+        let newest = self.versions.iter().rev().find(|version| version.valid_from <= at);
+        newest.filter(|version| version.prices.header().valid_to.is_none_or(|end| at < end))
     }
 }
 

@@ -306,6 +306,7 @@ fn a_code_must_be_right_within_three_tries() {
     shop.rule(VnoContent { validation_from: Some(amount("5.00")), ..rules() });
     let small = shop.prepare("4.99").expect("reserved");
     assert_eq!(small.state, PaymentState::Reserved);
+    assert_eq!(shop.pay("5.00"), Err(ContentRefusal::NotValidated), "in one step nobody is asked");
     let right = shop.prepare("5.00").expect("reserved");
     assert_eq!(right.state, PaymentState::PendingValidation);
     assert_eq!(shop.confirm(right.id), Err(ContentRefusal::NotValidated));
@@ -460,7 +461,9 @@ fn a_subscription_is_tried_paid_left_unpaid_and_ended() {
     shop.world.wait(3 * 24 * 3600);
     assert_eq!(shop.subscription().state, ContentSubscriptionState::Active);
     assert_eq!(shop.world.balance(shop.alice), amount("7.00"));
-    shop.world.wait(7 * 24 * 3600);
+    shop.world.wait(6 * 24 * 3600);
+    assert_eq!(shop.world.balance(shop.alice), amount("7.00"), "a paid week has seven days");
+    shop.world.wait(24 * 3600);
     assert_eq!(shop.world.balance(shop.alice), amount("2.00"));
     shop.world.wait(7 * 24 * 3600);
     assert_eq!(shop.subscription().state, ContentSubscriptionState::Unpaid);
@@ -474,6 +477,34 @@ fn a_subscription_is_tried_paid_left_unpaid_and_ended() {
     shop.world.administer(subscribe);
     assert_eq!(shop.world.balance(shop.alice), amount("7.00"));
     shop.world.assert_balanced();
+}
+
+#[test]
+fn a_provider_s_own_clients_sell_and_refund_and_ask_for_no_facts() {
+    let mut shop = Shop::new("1.00");
+    let role = Role::ContentProvider(PROVIDER);
+    let client = |scopes: &[&str], withdrawn| Administer::SetApiClient {
+        provider: PROVIDER,
+        slug: slug("kino-app"),
+        keys: "{}".into(),
+        scopes: scopes.iter().map(|scope| (*scope).into()).collect(),
+        requests_per_second_max: 0,
+        withdrawn,
+    };
+    let refused = shop.world.try_administer(role, client(&["sim-swap:check"], false));
+    assert_eq!(refused, Err(Refused::Forbidden));
+    shop.world.try_administer(role, client(&[], false)).expect("registered");
+    let may = |shop: &Shop, scope: &str| {
+        let known = shop.world.state.registry.api_client_by_slug("kino-app").expect("registered");
+        known.may_ask_for(scope)
+    };
+    assert!(may(&shop, "carrier-billing:payments:create") && !may(&shop, "sim-swap:check"));
+    shop.world.administer(client(&["sim-swap:check"], false));
+    assert!(may(&shop, "sim-swap:check"), "the broker gives it");
+    shop.world.administer(client(&["sim-swap:check"], true));
+    shop.world.try_administer(role, client(&[], false)).expect("written");
+    let known = shop.world.state.registry.api_client_by_slug("kino-app").expect("known");
+    assert!(known.withdrawn, "what the broker withdrew stays withdrawn");
 }
 
 #[test]

@@ -90,7 +90,7 @@ pub struct WindowBody {
     pub to: String,
 }
 
-const DAYS: [&str; 7] =
+pub const DAYS: [&str; 7] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 impl WindowBody {

@@ -27,12 +27,13 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
                 || Problem::invalid("Idempotency-Key: expected 1 to 255 printable characters");
             text.map(str::to_owned).ok_or_else(invalid)
         });
-        Ok(IdempotencyKey { key, target: format!("{} {}", parts.method, parts.uri.path()) })
+        let asked = parts.uri.path_and_query().map_or("", |asked| asked.as_str());
+        Ok(IdempotencyKey { key, target: format!("{} {asked}", parts.method) })
     }
 }
 
 impl IdempotencyKey {
-    /// The key, and a fingerprint of method, path and body: one key names one request.
+    /// The key, and a fingerprint of method, path, query and body: one key names one request.
     pub fn for_body(self, body: &[u8]) -> Result<Option<(String, u64)>, Problem> {
         let Some(key) = self.key.transpose()? else {
             return Ok(None);

@@ -47,6 +47,38 @@ async fn a_data_session_is_charged_to_every_party_and_survives_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_is_told_when_the_price_changes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(&directory.path().join("data"), None);
+    broker.build_world();
+    // The cheap hours begin within the next hour, far enough away for this test.
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let edge = (now.as_secs() / 60 + 20) * 60;
+    let clock = |seconds: u64| format!("{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60);
+    let band = format!("cheap=mon-sun@{}-{}", clock(edge), clock(edge + 3 * 3600));
+    let rows = "service,band,price,per\ndata,standard,0.10,1MiB\ndata,cheap,0.01,1MiB\n";
+    broker.upload(
+        &format!(
+            "/v1/vnos/aria/price-lists/retail?currency=EUR&digits=6&switch_at_band_edge=true&bands={band}"
+        ),
+        rows,
+    );
+    let alice = broker.subscriber("aria", "+491511", "10.00");
+    let (switch, _pushes) = gateway(&broker).await;
+    let mut session = DataSession::new("pgw.wavecom.example;1;1", "491511");
+    let opened = session.open(&switch).await;
+    assert_eq!(opened.groups[0].tariff_time_change, i64::try_from(edge).ok(), "{opened:?}");
+    session.close(&switch, 10 * MIB).await;
+    assert_eq!(broker.balance("aria", &alice), "9.00");
+    for bad in ["cheap", "cheap=mon", "cheap=any@00:00-01:00", "cheap=mon@1-2"] {
+        let path = format!("/v1/vnos/aria/price-lists/retail?currency=EUR&bands={bad}");
+        let (status, answer) = broker.call("PUT", &path, "text/csv", rows);
+        assert_eq!(status, 400, "{bad}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_top_up_during_a_redirect_reaches_the_gateway_and_the_session_goes_on() {
     let directory = tempfile::tempdir().expect("a directory");
     let broker = Broker::start(&directory.path().join("data"), None);

@@ -37,6 +37,9 @@ impl Desk<'_> {
                 let staged = StagedRows { staging: *staging, index: *index, rows: rows.clone() };
                 Ok(done(Event::PriceRowsStaged(Box::new(staged))))
             }
+            Administer::DropStaging(staging) if !self.state.staging.contains_key(staging) => {
+                Ok((Receipt::Done, Events::new()))
+            }
             Administer::DropStaging(staging) => Ok(done(Event::StagingDropped(*staging))),
             Administer::InstallPriceList(new) => self.install(new),
             Administer::SetExchangeRate(rate) => {

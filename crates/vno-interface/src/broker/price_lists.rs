@@ -15,14 +15,14 @@ use tandem_domain::catalogue::PriceListOwner;
 use tandem_domain::command::{Administer, Administration, NewPriceList, Receipt};
 use tandem_domain::money::{Currency, Rounding};
 use tandem_domain::party::Slug;
-use tandem_domain::rating::{PriceList, PriceListHeader, RateSpec, Tax, TaxKind, deck};
+use tandem_domain::rating::{PriceList, PriceListHeader, RateSpec, Tax, TaxKind, TimeBand, deck};
 use tandem_domain::time::Timestamp;
 use tandem_http_api::{IdempotencyKey, Problem, random_u64};
 use tandem_platform::{Platform, in_background};
 use utoipa::{IntoParams, ToSchema};
 
 use tandem_http_access::Caller;
-use tandem_http_access::representation::{parse, slug, time};
+use tandem_http_access::representation::{DAYS, WindowBody, parse, slug, time};
 use tandem_http_access::{Errors, carry_out, submit};
 
 /// Octets of one list, at most.
@@ -48,6 +48,17 @@ pub struct PriceListQuery {
     pub tax_inclusive: Option<bool>,
     /// IANA name; UTC when left out.
     pub time_zone: Option<String>,
+    /// RFC 3339: no price any more from then on. Left out: until a newer version.
+    pub valid_to: Option<String>,
+    /// Named hours beside `standard`, for the column `band`: `name=days@from-to,days@from-to;name=...`, such as
+    /// `evening=mon-fri@18:00-24:00;weekend=sat-sun@00:00-24:00`. The first that matches holds.
+    pub bands: Option<String>,
+    /// Days that count as Sundays: dates, separated by commas.
+    pub holidays: Option<String>,
+    /// Running sessions change their price at the edge of a band.
+    pub switch_at_band_edge: Option<bool>,
+    /// Taken off every charge, in hundredths of a percent.
+    pub discount_basis_points: Option<u16>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -79,8 +90,36 @@ impl PriceListQuery {
         if let Some(zone) = &self.time_zone {
             header.time_zone = zone.as_str().into();
         }
+        header.valid_to = self.valid_to.as_deref().map(time).transpose()?;
+        let bands = self.bands.iter().flat_map(|bands| bands.split(';'));
+        header.bands = bands.map(band).collect::<Result<_, _>>()?;
+        let holidays = self.holidays.iter().flat_map(|days| days.split(','));
+        header.holidays = holidays.map(|day| parse("holidays", day)).collect::<Result<_, _>>()?;
+        header.switch_at_band_edge = self.switch_at_band_edge.unwrap_or(false);
+        header.discount_basis_points = self.discount_basis_points.unwrap_or(0);
         Ok(header)
     }
+}
+
+/// `evening=mon-fri@18:00-24:00,sat@18:00-20:00`
+fn band(text: &str) -> Result<TimeBand, Problem> {
+    let expected = || Problem::invalid("bands: expected name=days@from-to,...");
+    let (name, windows) = text.split_once('=').ok_or_else(expected)?;
+    let window = |text: &str| {
+        let (days, hours) = text.split_once('@').ok_or_else(expected)?;
+        let (from, to) = hours.split_once('-').ok_or_else(expected)?;
+        let (first, last) = days.split_once('-').unwrap_or((days, days));
+        let day = |short: &str| {
+            let full = DAYS.iter().position(|day| short.len() == 3 && day.starts_with(short));
+            full.ok_or_else(expected)
+        };
+        let (first, last) = (day(first)?, day(last)?);
+        let count = (last + DAYS.len() - first) % DAYS.len() + 1;
+        let days = (0..count).map(|after| DAYS[(first + after) % DAYS.len()].to_owned()).collect();
+        WindowBody { days, from: from.into(), to: to.into() }.to_domain()
+    };
+    let windows = windows.split(',').map(window).collect::<Result<_, Problem>>()?;
+    Ok(TimeBand { name: name.into(), windows })
 }
 
 /// A list that was read and compiled.
@@ -144,6 +183,10 @@ async fn put(
         }
         Err(problem) => Err(problem),
     };
+    // After a refusal, or when the write was a repeat, what was staged is of no use any more; after an installation
+    // nothing is left of it.
+    let order = Administer::DropStaging(staging);
+    let _ = submit(&platform, Administration { role, idempotency: None, order }).await;
     match installed {
         Ok(Receipt::PriceList(_, version)) => Ok((
             StatusCode::CREATED,
@@ -155,12 +198,7 @@ async fn put(
             }),
         )),
         Ok(_) => Err(Problem::unavailable("unexpected receipt")),
-        Err(problem) => {
-            // What was staged is of no use any more; were this lost too, nothing would depend on it.
-            let order = Administer::DropStaging(staging);
-            let _ = submit(&platform, Administration { role, idempotency: None, order }).await;
-            Err(problem)
-        }
+        Err(problem) => Err(problem),
     }
 }
 

@@ -200,6 +200,8 @@ pub struct GroupAnswered {
     pub result: Option<u32>,
     pub granted: Option<Units>,
     pub validity_seconds: Option<u32>,
+    /// Seconds since 1970.
+    pub tariff_time_change: Option<i64>,
     /// Final-Unit-Action: 0 terminate, 1 redirect, 2 restrict.
     pub final_action: Option<u32>,
 }
@@ -231,7 +233,9 @@ impl GroupAnswered {
                 code::RESULT_CODE => read.result = avp.u32().ok(),
                 code::VALIDITY_TIME => read.validity_seconds = avp.u32().ok(),
                 code::GRANTED_SERVICE_UNIT => {
-                    read.granted = Units::read(&avp).ok().map(|(units, _)| units)
+                    read.granted = Units::read(&avp).ok().map(|(units, _)| units);
+                    let change = avp.member(code::TARIFF_TIME_CHANGE);
+                    read.tariff_time_change = change.and_then(|avp| avp.unix_seconds().ok());
                 }
                 code::FINAL_UNIT_INDICATION => {
                     read.final_action =
