@@ -93,6 +93,7 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
         last_refusal: None,
         line: None,
         refresh_at: [Millis(u64::MAX); 2],
+        told: Default::default(),
         refreshing: [None; 2],
         wake_at: Millis(0),
         deadline: io.now.plus(RINGING_MAX),

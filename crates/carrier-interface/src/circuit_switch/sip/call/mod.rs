@@ -146,6 +146,8 @@ pub(super) struct BLeg {
     pub ack_waits: bool,
     /// RSeq that the caller sees less RSeq of this leg, known from its first on (RFC 3262).
     pub rseq_shift: Option<i64>,
+    /// It said how long its session lives: only an UPDATE or a re-INVITE renews that (RFC 4028).
+    pub has_timer: bool,
     /// When it is cut off, should it send media and never answer.
     pub media_until: Option<Millis>,
 }
@@ -190,6 +192,8 @@ pub(super) struct Call {
     pub line: Option<LineId>,
     /// When each leg's session timer acts next.
     pub refresh_at: [Millis; 2],
+    /// The last description of the media that each leg was told.
+    pub told: [Box<[u8]>; 2],
     /// The refresh of ours that is out on each leg.
     pub refreshing: [Option<ClientId>; 2],
     /// The wheel's entry that counts; earlier ones are stale.
@@ -280,6 +284,13 @@ impl Call {
             _ => return None,
         };
         Some((sip_protocol::tokens::from_hex(id)?, side))
+    }
+
+    /// Keeps what a leg is told of the media: a refresh may have to say it again.
+    pub(super) fn tell(&mut self, side: Side, body: &[u8]) {
+        if !body.is_empty() && *self.told[side as usize] != *body {
+            self.told[side as usize] = body.into();
+        }
     }
 
     pub fn dialog(&mut self, side: Side) -> Option<&mut Dialog> {

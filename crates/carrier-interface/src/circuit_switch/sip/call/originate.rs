@@ -100,6 +100,7 @@ pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Opt
         last_refusal: None,
         line: None,
         refresh_at: [Millis(u64::MAX); 2],
+        told: Default::default(),
         refreshing: [None; 2],
         wake_at: Millis(0),
         deadline: io.now.plus(SILENCE_MAX),

@@ -224,8 +224,10 @@ impl Call {
             allows_update: false,
             ack_waits: false,
             rseq_shift: None,
+            has_timer: false,
             media_until: None,
         });
+        self.tell(Side::B, invite.body);
     }
 
     /// P-Asserted-Identity towards switches that we trust (RFC 3325), and whether it is private.
@@ -295,6 +297,7 @@ impl Call {
             self.last_rseq = self.last_rseq.max(mapped as u32);
         }
         let status = message.status();
+        self.tell(Side::A, message.body);
         self.answer_a(io, status, message.body, |response| {
             if let Some(mapped) = mapped {
                 response.header(Name::Require, b"100rel");
@@ -319,6 +322,7 @@ impl Call {
             }),
             (None, ours) => ours,
         };
+        leg.has_timer = SessionExpires::of(message).is_some();
         leg.ack_waits = !has_offer;
         let trusted = leg.trusted && self.a.trusted;
         if let Some(trunk) = leg.trunk {
@@ -332,6 +336,7 @@ impl Call {
         if has_offer {
             self.ack_b(io, &[], None);
         }
+        self.tell(Side::A, message.body);
         let timer = self.a.timer;
         self.answer_a(io, 200, message.body, |response| {
             response.header(Name::Supported, b"timer");
@@ -358,6 +363,7 @@ impl Call {
 
     /// Acknowledges the 2xx of the called side, with the caller's answer to a late offer if there is one.
     pub(super) fn ack_b(&mut self, io: &mut Io<'_>, body: &[u8], content: Option<&[u8]>) {
+        self.tell(Side::B, body);
         let Some(leg) = &mut self.b else { return };
         leg.ack_waits = false;
         let flow = leg.dialog.next_hop();

@@ -52,7 +52,7 @@ impl Call {
                 self.refresh_of_peer(io, side, server, message)
             }
             Method::Invite | Method::Update => {
-                if self.relays.iter().any(|relay| relay.offers) {
+                if self.relays.iter().any(|relay| relay.offers) || self.offers_again(side) {
                     return io.transactions.respond_simply(io.now, server, message, 491);
                 }
                 if let Some(dialog) = self.dialog(side) {
@@ -148,6 +148,7 @@ impl Call {
             headers::pass(message, &mut request, trusted);
             request.finish(message.body);
         });
+        self.tell(side.other(), message.body);
         self.relays.push(Relay {
             from: side,
             server,
@@ -170,7 +171,7 @@ impl Call {
     ) {
         let status = message.status();
         let Some(index) = self.relays.iter().position(|relay| relay.client == client) else {
-            return self.own_response(io, side, message);
+            return self.own_response(io, side, client, message);
         };
         if status == 100 {
             return;
@@ -212,6 +213,9 @@ impl Call {
                 response.finish(message.body);
             });
         }
+        if agrees {
+            self.tell(from, message.body);
+        }
         if status < 200 {
             return;
         }
@@ -231,9 +235,22 @@ impl Call {
     }
 
     /// Our refresh was answered.
-    fn own_response(&mut self, io: &mut Io<'_>, side: Side, message: &Message<'_>) {
-        let method = message.cseq().map(|cseq| cseq.method).unwrap_or_default();
-        let is_refresh = method == b"UPDATE" || method == b"OPTIONS";
+    fn own_response(
+        &mut self,
+        io: &mut Io<'_>,
+        side: Side,
+        client: ClientId,
+        message: &Message<'_>,
+    ) {
+        let Some(cseq) = message.cseq() else { return };
+        let is_invite = cseq.method == b"INVITE";
+        let is_refresh = is_invite || cseq.method == b"UPDATE" || cseq.method == b"OPTIONS";
+        if is_invite && (200..300).contains(&message.status()) {
+            self.acknowledge_refresh(io, side, client, cseq.number);
+        }
+        if message.status() >= 200 && self.refreshing[side as usize] == Some(client) {
+            self.refreshing[side as usize] = None;
+        }
         if !is_refresh || self.state != State::Answered || message.status() < 200 {
             return;
         }
@@ -243,6 +260,37 @@ impl Call {
         self.alive_at = None;
         self.refreshed(io.now, side);
         self.arm(io);
+    }
+
+    /// Is an offer of ours out on this leg?
+    fn offers_again(&self, side: Side) -> bool {
+        self.refreshing[side as usize].is_some() && self.refresh_method(side) == Method::Invite
+    }
+
+    /// How a leg is asked for a sign of life. A session timer is renewed by UPDATE or by a re-INVITE that changes nothing;
+    /// where there is none, OPTIONS tells as much.
+    fn refresh_method(&self, side: Side) -> Method<'static> {
+        let (allows_update, has_timer) = match side {
+            Side::A => (self.a.allows_update, self.a.supports_timer),
+            Side::B => {
+                self.b.as_ref().map_or((false, false), |leg| (leg.allows_update, leg.has_timer))
+            }
+        };
+        match (allows_update, has_timer && !self.told[side as usize].is_empty()) {
+            (true, _) => Method::Update,
+            (false, true) => Method::Invite,
+            (false, false) => Method::Options,
+        }
+    }
+
+    fn acknowledge_refresh(&mut self, io: &mut Io<'_>, side: Side, client: ClientId, cseq: u32) {
+        let Some(dialog) = self.dialog(side) else { return };
+        let flow = dialog.next_hop();
+        let dialog = dialog.clone();
+        let via = super::end::ack_via(io, &flow);
+        io.transactions.ack(client, flow, |out| {
+            dialog.begin(out, Method::Ack, &via, cseq).finish(&[]);
+        });
     }
 
     /// Takes over what the other end of a leg said of its session timer, in a request to us (we are the UAS of it) or
@@ -349,16 +397,17 @@ impl Call {
 
     /// Our turn to refresh, or the other side's silence: a sign of life is asked for, or the call is over.
     pub(super) fn refresh(&mut self, io: &mut Io<'_>, side: Side) {
-        let allows_update = match side {
-            Side::A => self.a.allows_update,
-            Side::B => self.b.as_ref().is_some_and(|leg| leg.allows_update),
-        };
         let Some(timer) = self.timer(side) else { return };
         if !timer.is_ours {
             return self.cut(io, Ended::Dead(side));
         }
-        let method = if allows_update { Method::Update } else { Method::Options };
+        let method = self.refresh_method(side);
         let id = self.id;
+        let told = if method == Method::Invite {
+            std::mem::take(&mut self.told[side as usize])
+        } else {
+            Box::default()
+        };
         let Some(dialog) = self.dialog(side) else { return };
         let cseq = dialog.next_cseq();
         let flow = dialog.next_hop();
@@ -371,11 +420,15 @@ impl Call {
             let mut request = dialog.begin(out, method, via, cseq);
             request.header(Name::Contact, contact);
             request.header(Name::Supported, b"timer");
-            if method == Method::Update {
+            if method != Method::Options {
                 request.header(Name::SessionExpires, value.as_bytes());
             }
-            request.finish(&[]);
+            if !told.is_empty() {
+                request.header(Name::ContentType, b"application/sdp");
+            }
+            request.finish(&told);
         });
+        self.tell(side, &told);
         self.refreshing[side as usize] = Some(client);
         self.refreshed(io.now, side);
     }

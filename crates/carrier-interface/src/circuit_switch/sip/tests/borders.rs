@@ -115,6 +115,31 @@ fn a_re_invite_keeps_the_other_leg_s_timer_and_can_be_taken_back() {
 }
 
 #[test]
+fn a_switch_that_knows_no_update_has_its_timer_renewed_by_a_re_invite_that_changes_nothing() {
+    let mut house = House::new("100.00");
+    house.invite(ELSEWHERE, "");
+    let invite = house.expect(CALLED, "INVITE");
+    let timer = "Session-Expires: 90;refresher=uac\r\n";
+    house.hear(CALLED, &answer(&invite, "200 OK", timer, "v=1"));
+    let ok = house.expect(CALLING, "SIP/2.0 200");
+    house.hear(CALLING, &within(&ok, "ACK", 1));
+    house.sent.clear();
+    house.wait(45_100);
+    let again = house.expect(CALLED, "INVITE");
+    assert!(
+        again.contains("Session-Expires: 90;refresher=uac") && again.ends_with("v=0"),
+        "{again}"
+    );
+    house.hear(CALLED, &answer(&again, "200 OK", timer, "v=1"));
+    house.expect(CALLED, "ACK");
+    assert!(!house.has(CALLING, "INVITE"), "the caller hears nothing of it");
+    house.wait(45_100);
+    house.expect(CALLED, "INVITE");
+    house.hear(CALLING, &within(&ok, "BYE", 2));
+    assert_eq!(house.seconds_used, 91);
+}
+
+#[test]
 fn a_call_that_ended_unheard_is_charged_to_the_last_that_is_known_of_it() {
     let mut house = House::new("100.00");
     house.talking(ELSEWHERE, "Allow: INVITE, UPDATE\r\n");
