@@ -739,3 +739,45 @@ proptest! {
         shop.world.assert_balanced();
     }
 }
+
+#[test]
+fn bonus_money_that_expires_before_the_confirmation_is_not_made_up_with_debt() {
+    let mut shop = Shop::new("5.00");
+    let bonus = NewAllowance {
+        name: "bonus".into(),
+        unit: tandem_domain::quantity::Unit::Money,
+        quantity: 5_000_000,
+        scope: tandem_domain::catalogue::Scope::default(),
+        priority: 0,
+        rollover: tandem_domain::catalogue::Rollover::None,
+        value: Amount::ZERO,
+    };
+    let offer = NewOffer {
+        vno: VnoId::new(0),
+        slug: slug("bonus"),
+        name: "Bonus".into(),
+        one_time_fee: Amount::ZERO,
+        recurring_fee: Amount::ZERO,
+        tax_basis_points: 0,
+        period: None,
+        validity_days: Some(1),
+        proration: tandem_domain::catalogue::Proration::Full,
+        allowances: vec![bonus],
+        prices: None,
+    };
+    let Receipt::Offer(offer) = shop.world.administer(Administer::PublishOffer(Box::new(offer)))
+    else {
+        panic!("an offer");
+    };
+    let order = Administer::Subscribe { subscriber: shop.alice, offer, account: None };
+    shop.world.administer(order);
+    // The bonus ends a minute after the reservation is made.
+    shop.world.wait(24 * 3600 - 60);
+    let reserved = shop.prepare("8.00").expect("reserved");
+    shop.world.wait(120);
+    let refused = shop.confirm(reserved.id);
+    assert_eq!(refused, Err(ContentRefusal::Denied(Declined::InsufficientBalance)));
+    assert_eq!(shop.world.held(shop.alice), Amount::ZERO);
+    assert_eq!(shop.world.balance(shop.alice), amount("5.00"));
+    shop.world.assert_balanced();
+}

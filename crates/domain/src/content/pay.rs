@@ -7,7 +7,7 @@ use super::payment::{
 };
 use super::refund::decide_refund;
 use super::sale::{
-    self, Wanted, begin, quote, release, reserve, share_again, sold, take, take_held,
+    self, Wanted, begin, quote, release, reserve, share_again, sold, still_covered, take, take_held,
 };
 use crate::charging::{Charging, Context, Draft, admit_line, charging};
 use crate::command::Response;
@@ -380,9 +380,9 @@ fn confirm(state: &State, payment: &Payment, now: Timestamp) -> Decision<Answer>
         Err(refusal) => return refused(refusal),
     };
     let mut next = Payment { changed_at: now, expires_at: None, ..payment.clone() };
-    let stopped = admit_line(&charging).err();
+    let stopped = admit_line(&charging).and_then(|()| still_covered(&charging, payment)).err();
     if let Some(declined) = stopped {
-        // Who was blocked since does not buy: the reservation ends here.
+        // Who was blocked since does not buy, nor whose money has expired: the reservation ends here.
         next.state = PaymentState::Denied;
         let movements = release(&mut next);
         let mut decision = changed(next.clone(), movements);

@@ -6,6 +6,7 @@ use super::api::ContentRefusal;
 use super::payment::{Payment, PaymentOrigin, PaymentState, Price, Sale};
 use super::share::percent;
 use super::{Agreement, ContentEntry, ContentEntryKind, PaymentId};
+use crate::charging::Declined;
 use crate::charging::{Charging, Draft, GroupKey, Payer, PayerLeg, admit_line};
 use crate::event::{Event, Movements, Transfer, TransferKind};
 use crate::identifier::{ContentItemId, ContentProviderId};
@@ -321,6 +322,22 @@ pub(super) fn share_again(
     let (net, _, merchant_tax) = split(&payment.price, rate)?;
     let shared = Shared { net, merchant_tax, currency: payment.price.currency };
     share_out(charging, provider, agreement, &shared, &mut payment.sale)
+}
+
+/// Is there money for what was held in buckets that have expired since?
+pub(super) fn still_covered(charging: &Charging<'_>, payment: &Payment) -> Result<(), Declined> {
+    let Some(account) = charging.state.account(payment.sale.payer) else {
+        return Err(Declined::NoPayer);
+    };
+    let gone = payment.holds.iter().filter(|held| account.bucket(held.bucket).is_none());
+    let missing = gone.fold(0i64, |sum, held| sum.saturating_add(held.amount));
+    let free = account.money().saturating_add(account.credit_limit);
+    let free = free.saturating_sub(account.held_money());
+    if missing == 0 || free.micros() >= missing {
+        Ok(())
+    } else {
+        Err(Declined::InsufficientBalance)
+    }
 }
 
 /// Takes from the buckets that held it; what has expired since is taken from the main balance.
