@@ -12,7 +12,7 @@ use super::group::{Group, PayerLeg, Phase, Wholesale};
 use super::hold::{hold_retail, hold_wholesale, price_pieces};
 use super::rates::{Priced, priced, retail_of};
 use super::request::{Declined, FinalUnit, Granted, GroupOutcome, UnitCounts};
-use super::settle::{schedule, so_far};
+use super::settle::{Beside, schedule, so_far};
 use crate::catalogue::Use;
 use crate::money::Amount;
 use crate::party::{FinalUnitAction, GrantPolicy};
@@ -238,7 +238,9 @@ pub(super) fn leg_so_far(
     let nothing = PayerLeg::new(payer.id, payer.account.currency);
     let leg = group.payers.iter().find(|leg| leg.account == payer.id).unwrap_or(&nothing);
     let owner = CounterOwner::Subscriber(payer.id.subscriber());
-    so_far(charging, draft, retail, owner, &leg.meter, group.billable.saturating_add(offset))
+    let beside = Beside::of(&group.payers, payer.id, retail.currency());
+    let meter = (&leg.meter, &beside);
+    so_far(charging, draft, retail, owner, meter, group.billable.saturating_add(offset))
 }
 
 /// Volume granted before a price change may be used after it: both sides count, the dearer one decides.
@@ -291,7 +293,8 @@ fn wholesale_cover(
     let total = group.used.saturating_add(wanted);
     let further = priced.rate.billable(total).saturating_sub(leg.meter.units);
     let owner = CounterOwner::Vno(charging.vno.id);
-    let so_far = so_far(charging, draft, &priced, owner, &leg.meter, leg.meter.units);
+    let meter = (&leg.meter, &Beside::default());
+    let so_far = so_far(charging, draft, &priced, owner, meter, leg.meter.units);
     let plan = schedule(&priced, group.started_at, leg.meter.units, charging.now);
     let affordable = priced.prices.affordable(priced.rate, &so_far, free, further, plan);
     if affordable >= further {

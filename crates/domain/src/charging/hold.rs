@@ -6,7 +6,7 @@ use super::grant::{Plan, affordable, leg_so_far, use_times};
 use super::group::{Group, Leg, PayerLeg, Wholesale};
 use super::rates::{Priced, priced};
 use super::request::Declined;
-use super::settle::{derived, pieces, so_far};
+use super::settle::{Beside, derived, pieces, so_far};
 use crate::money::Amount;
 use crate::rating::{BandIndex, Charge, LegSoFar};
 use crate::subscriber::Pays;
@@ -78,7 +78,8 @@ fn price_of(
         .payers
         .iter()
         .find(|leg| leg.account == payer.id)
-        .map_or(Amount::ZERO, |leg| leg.meter.net);
+        .map_or(Amount::ZERO, |leg| leg.meter.net)
+        .saturating_add(Beside::of(&group.payers, payer.id, plan.retail.currency()).net());
     let mut dearest = (Amount::ZERO, Amount::ZERO);
     for used_at in use_times(charging, &plan.retail, group) {
         let position = group.billable.saturating_add(offset);
@@ -160,7 +161,8 @@ fn leg_hold(
     if further == 0 {
         return Some(Amount::ZERO);
     }
-    let so_far = so_far(charging, draft, &priced, owner, &leg.meter, leg.meter.units);
+    let meter = (&leg.meter, &Beside::default());
+    let so_far = so_far(charging, draft, &priced, owner, meter, leg.meter.units);
     let pieces = pieces(&priced, group.started_at, leg.meter.units, further, charging.now);
     let charge = price_pieces(&priced, &so_far, &pieces)?;
     Some(charge.net.saturating_sub(leg.meter.net))

@@ -8,10 +8,11 @@ use super::group::{Draw, Group, Meter, PayerLeg, Wholesale};
 use super::rates::{Priced, priced, retail_of};
 use super::request::Declined;
 use crate::catalogue::Use;
+use crate::identifier::AccountId;
 use crate::money::{Amount, Currency, Money, Rounding};
 use crate::period::calendar_month;
 use crate::quantity::Unit;
-use crate::rating::{BandIndex, LegSoFar, Schedule};
+use crate::rating::{BandIndex, Exact, LegSoFar, Schedule};
 use crate::subscriber::{CounterKey, Pays, counted};
 use crate::time::Timestamp;
 
@@ -143,13 +144,43 @@ fn counter(charging: &Charging<'_>, priced: &Priced<'_>) -> Option<(CounterKey, 
     Some((key, calendar_month(charging.now, priced.prices.time_zone())))
 }
 
+/// What other payers of the group were charged: fees, minimum and cap hold once for all of them together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beside {
+    exact: Exact,
+    net: Amount,
+    tax: Amount,
+    any_units: bool,
+}
+
+impl Beside {
+    pub fn of(legs: &[PayerLeg], payer: AccountId, currency: Currency) -> Beside {
+        let others = legs.iter().filter(|leg| leg.account != payer && leg.currency == currency);
+        others.fold(Beside::default(), |sum, leg| Beside {
+            exact: sum.exact.checked_add(leg.meter.exact).unwrap_or(sum.exact),
+            net: sum.net.saturating_add(leg.meter.net),
+            tax: sum.tax.saturating_add(leg.meter.tax),
+            any_units: sum.any_units || leg.meter.units > 0,
+        })
+    }
+
+    pub fn net(&self) -> Amount {
+        self.net
+    }
+
+    fn gross(&self) -> Amount {
+        self.net.saturating_add(self.tax)
+    }
+}
+
 /// Adds priced units to a meter; returns by how much the charge grew, tax included.
+#[allow(clippy::too_many_arguments)]
 fn advance(
     charging: &Charging<'_>,
     draft: &mut Draft,
     priced: &Priced<'_>,
     owner: CounterOwner,
-    meter: &mut Meter,
+    (meter, beside): (&mut Meter, &Beside),
     in_session: u64,
     pieces: &[(BandIndex, u64)],
 ) -> Result<Amount, Declined> {
@@ -169,12 +200,15 @@ fn advance(
     {
         draft.count(owner, key, month, total);
     }
-    let charge = priced.prices.settle(priced.rate, meter.exact, meter.units > 0).map_err(range)?;
+    let exact = meter.exact.checked_add(beside.exact).map_err(range)?;
+    let any_units = meter.units > 0 || beside.any_units;
+    let charge = priced.prices.settle(priced.rate, exact, any_units).map_err(range)?;
     if charge.gross > Amount::LARGEST {
         return Err(Declined::AmountOutOfRange);
     }
-    let grown = charge.gross.saturating_sub(meter.gross());
-    (meter.net, meter.tax) = (charge.net, charge.tax);
+    let grown = charge.gross.saturating_sub(beside.gross()).saturating_sub(meter.gross());
+    meter.net = charge.net.saturating_sub(beside.net);
+    meter.tax = charge.tax.saturating_sub(beside.tax);
     Ok(grown)
 }
 
@@ -213,6 +247,7 @@ fn charge_payers(
     let mut left = pieces(retail, group.started_at, group.billable, units, used_at);
     let mut done = group.billable;
     for payer in &payers {
+        let beside = Beside::of(&group.payers, payer.id, retail.currency());
         let leg = leg_of(&mut group.payers, payer);
         done += draw_allowances(charging, draft, payer, leg, retail.rate.unit(), &usage, &mut left);
         if payer.pays == Pays::AllowancesOnly || left.is_empty() {
@@ -221,11 +256,11 @@ fn charge_payers(
         let budget = charging.money_free(draft, payer, &usage);
         let wanted = left.iter().fold(0u64, |sum, (_, units)| sum.saturating_add(*units));
         let owner = CounterOwner::Subscriber(payer.id.subscriber());
-        let so_far = so_far(charging, draft, retail, owner, &leg.meter, done);
+        let so_far = so_far(charging, draft, retail, owner, (&leg.meter, &beside), done);
         let plan = schedule(retail, group.started_at, done, used_at);
         let affordable = retail.prices.affordable(retail.rate, &so_far, budget, wanted, plan);
         let paid = split_front(&mut left, affordable);
-        pay_units(charging, draft, payer, leg, retail, &usage, done, &paid)?;
+        pay_units(charging, draft, payer, (leg, &beside), retail, &usage, done, &paid)?;
         done += affordable;
     }
     if left.is_empty() {
@@ -233,8 +268,9 @@ fn charge_payers(
     }
     let last = payers.iter().rfind(|payer| payer.pays == Pays::Everything).or(payers.last());
     let last = last.ok_or(Declined::NoPayer)?;
+    let beside = Beside::of(&group.payers, last.id, retail.currency());
     let leg = leg_of(&mut group.payers, last);
-    pay_units(charging, draft, last, leg, retail, &usage, done, &left)
+    pay_units(charging, draft, last, (leg, &beside), retail, &usage, done, &left)
 }
 
 pub(super) fn so_far(
@@ -242,14 +278,14 @@ pub(super) fn so_far(
     draft: &Draft,
     priced: &Priced<'_>,
     owner: CounterOwner,
-    meter: &Meter,
+    (meter, beside): (&Meter, &Beside),
     in_session: u64,
 ) -> LegSoFar {
     LegSoFar {
-        exact: meter.exact,
+        exact: meter.exact.checked_add(beside.exact).unwrap_or(meter.exact),
         position: position(charging, draft, priced, owner, in_session),
-        any_units: meter.units > 0,
-        charged: meter.gross(),
+        any_units: meter.units > 0 || beside.any_units,
+        charged: meter.gross().saturating_add(beside.gross()),
     }
 }
 
@@ -302,7 +338,7 @@ fn pay_units(
     charging: &Charging<'_>,
     draft: &mut Draft,
     payer: &Payer<'_>,
-    leg: &mut PayerLeg,
+    (leg, beside): (&mut PayerLeg, &Beside),
     retail: &Priced<'_>,
     usage: &Use<'_>,
     in_session: u64,
@@ -315,7 +351,8 @@ fn pay_units(
         return Err(Declined::CurrencyMismatch);
     }
     let owner = CounterOwner::Subscriber(payer.id.subscriber());
-    let grown = advance(charging, draft, retail, owner, &mut leg.meter, in_session, pieces)?;
+    let meter = (&mut leg.meter, beside);
+    let grown = advance(charging, draft, retail, owner, meter, in_session, pieces)?;
     charging.pay(draft, payer, usage, grown);
     charging.note_spent(draft, usage, grown);
     Ok(())
@@ -338,7 +375,8 @@ fn charge_cost(
     let pieces = pieces(&priced, group.started_at, cost.meter.units, further, used_at);
     let owner = CounterOwner::Carrier(charging.carrier);
     let in_session = cost.meter.units;
-    advance(charging, draft, &priced, owner, &mut cost.meter, in_session, &pieces)?;
+    let meter = (&mut cost.meter, &Beside::default());
+    advance(charging, draft, &priced, owner, meter, in_session, &pieces)?;
     Ok(())
 }
 
@@ -363,7 +401,8 @@ fn charge_wholesale(
             let owner = CounterOwner::Vno(charging.vno.id);
             let in_session = leg.meter.units;
             if further > 0 {
-                advance(charging, draft, &priced, owner, &mut leg.meter, in_session, &pieces)?;
+                let meter = (&mut leg.meter, &Beside::default());
+                advance(charging, draft, &priced, owner, meter, in_session, &pieces)?;
             }
         }
         Wholesale::RetailMinus { basis_points, currency, net } => {

@@ -259,14 +259,14 @@ impl Desk<'_> {
         if !matches!(self.role, Role::ContentProvider(_)) {
             return Ok(wanted.to_vec());
         }
-        let may = |scope: &Box<str>| match known {
+        let may = |scope: &str| match known {
             Some(known) => known.may_ask_for(scope),
-            None => PROVIDER_SCOPES.contains(&scope.as_ref()),
+            None => PROVIDER_SCOPES.contains(&scope),
         };
         match (wanted.is_empty(), known) {
             (true, Some(known)) => Ok(known.scopes.clone()),
             (true, None) => Ok(PROVIDER_SCOPES.iter().map(|scope| (*scope).into()).collect()),
-            (false, _) if wanted.iter().all(may) => Ok(wanted.to_vec()),
+            (false, _) if wanted.iter().all(|scope| may(scope)) => Ok(wanted.to_vec()),
             (false, _) => Err(Refused::Forbidden),
         }
     }
