@@ -224,7 +224,7 @@ async fn a_sink_that_fails_is_told_again_and_one_that_is_gone_never_more() {
     market.audit();
 }
 
-async fn told(sink: &mut Sink) -> Heard {
+pub async fn told(sink: &mut Sink) -> Heard {
     let heard = tokio::time::timeout(Duration::from_secs(10), sink.heard.recv()).await;
     heard.expect("told in time").expect("the sink listens")
 }
@@ -379,7 +379,7 @@ async fn remittance_statement_and_bill_agree_to_the_last_digit() {
     market.audit();
 }
 
-fn micros(text: &str) -> i64 {
+pub fn micros(text: &str) -> i64 {
     let (sign, text) = text.strip_prefix('-').map_or((1, text), |text| (-1, text));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     sign * (whole.parse::<i64>().expect("digits") * 1_000_000
@@ -570,6 +570,9 @@ async fn banks_ask_whether_a_sim_was_swapped_and_apps_what_is_left() {
     check["volumeToCheck"] = json!({ "value": 500, "unit": "MiB" });
     let checked = market.post("/device-data-volume/v0.1/check", &check).await;
     assert_eq!(checked.body["thresholdExceeded"], true);
+    check["volumeToCheck"] = json!({ "value": 900, "unit": "MiB" });
+    let checked = market.post("/device-data-volume/v0.1/check", &check).await;
+    assert_eq!(checked.body["thresholdExceeded"], false);
     let unseen = market.post("/device-roaming-status/v1/retrieve", &device).await;
     assert_eq!((unseen.status, unseen.code()), (503, "UNAVAILABLE"));
     let gateway = Gateway::connect(broker.diameter, "pgw.wavecom.example", "wavecom.example", 1);

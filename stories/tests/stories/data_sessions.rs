@@ -74,7 +74,7 @@ async fn a_gateway_is_told_when_the_price_changes() {
     for bad in ["cheap", "cheap=mon", "cheap=any@00:00-01:00", "cheap=mon@1-2"] {
         let path = format!("/v1/vnos/aria/price-lists/retail?currency=EUR&bands={bad}");
         let (status, answer) = broker.call("PUT", &path, "text/csv", rows);
-        assert_eq!(status, 400, "{bad}: {answer}");
+        assert_eq!(status, 422, "{bad}: {answer}");
     }
 }
 

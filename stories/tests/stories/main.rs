@@ -10,5 +10,7 @@ mod failures;
 mod kill;
 mod peers;
 mod phone;
+mod refunds;
 mod sip_phones;
 mod sipp;
+mod statements;

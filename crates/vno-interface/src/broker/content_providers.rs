@@ -1,7 +1,7 @@
 //! Content providers and their share.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tandem_domain::access::Role;
@@ -12,7 +12,7 @@ use tandem_platform::Platform;
 use utoipa::ToSchema;
 
 use tandem_http_access::Caller;
-use tandem_http_access::representation::{parse, slug};
+use tandem_http_access::representation::{parse, slug, standing};
 use tandem_http_access::{Errors, carry_out};
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -58,6 +58,40 @@ pub async fn create(
     };
     carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
     Ok((StatusCode::CREATED, Json(body.value)))
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContentProviderChangeBody {
+    /// active or suspended: nobody sells, and no client of it gets a token, while it is suspended.
+    pub standing: Option<String>,
+    pub share_basis_points: Option<u16>,
+    pub service_identifiers: Option<Vec<u32>>,
+}
+
+/// Change a content provider
+#[utoipa::path(patch, path = "/v1/content-providers/{provider}", params(("provider" = String, Path)), request_body = ContentProviderChangeBody, responses((status = 200, body = ContentProviderBody), Errors))]
+pub async fn change(
+    State(platform): State<Platform>,
+    caller: Caller,
+    Path(provider): Path<String>,
+    key: IdempotencyKey,
+    body: JsonBody<ContentProviderChangeBody>,
+) -> Result<Json<ContentProviderBody>, Problem> {
+    caller.broker()?;
+    let not_found = || Problem::not_found("content provider");
+    let known = caller.registry.content_provider_by_slug(&provider).ok_or_else(not_found)?;
+    let change = &body.value;
+    let order = Administer::ChangeContentProvider {
+        id: known.id,
+        standing: change.standing.as_deref().map(standing).transpose()?,
+        share_basis_points: change.share_basis_points,
+        service_identifiers: change.service_identifiers.clone(),
+    };
+    carry_out(&platform, caller.role(), key, &body.bytes, order).await?;
+    let registry = platform.registry();
+    let changed = registry.content_provider_by_slug(&provider).ok_or_else(not_found)?;
+    Ok(Json(ContentProviderBody::of(changed)))
 }
 
 /// List the content providers that the key reaches

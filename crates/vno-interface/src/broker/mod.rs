@@ -27,6 +27,7 @@ pub fn router() -> OpenApiRouter<Platform> {
         .routes(routes!(trunks::put))
         .routes(routes!(trunks::list))
         .routes(routes!(content_providers::create, content_providers::list))
+        .routes(routes!(content_providers::change))
         .routes(routes!(api_keys::issue, api_keys::list))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(price_lists::put_deck))
