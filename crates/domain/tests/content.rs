@@ -577,8 +577,19 @@ fn a_switch_sells_an_item_by_event_and_is_told_what_it_cost() {
     assert_eq!(send(&event).expect("repeated"), first);
     event.number = 1;
     assert_eq!(send(&event), Err(Declined::InsufficientBalance));
-    assert_eq!(shop.world.balance(shop.alice), amount("0.81"));
-    assert_eq!(shop.owed(), amount("0.70"));
+    // A price that the switch names is a purchase like any other: the VNO's rules and the agreement hold.
+    event.units = UnitCounts { money: Some(eur("0.595")), ..UnitCounts::default() };
+    event.number = 2;
+    assert_eq!(send(&event).expect("sold").cost, Some(eur("0.595")));
+    event.number = 3;
+    event.units = UnitCounts { service_specific: Some(3), ..UnitCounts::default() };
+    assert_eq!(send(&event), Err(Declined::UnitMismatch), "three are not sold as one");
+    assert_eq!(shop.world.balance(shop.alice), amount("0.215"));
+    assert_eq!(shop.owed(), amount("1.05"));
+    shop.rule(VnoContent { price_max: Some(amount("0.10")), ..rules() });
+    event.units = UnitCounts { money: Some(eur("0.20")), ..UnitCounts::default() };
+    let refused = shop.world.command(Command::Event(Box::new(event.clone())));
+    assert!(matches!(refused, Response::Event(Err(Declined::Barred))), "{refused:?}");
     shop.world.assert_balanced();
 }
 

@@ -403,6 +403,20 @@ async fn a_token_for_a_line_needs_the_consent_of_its_owner() {
     assert_eq!(request.body["type"], "content.consent-requested");
     assert_eq!(request.body["data"]["scopes"], json!([scope]));
     let id = asked.body["auth_req_id"].as_str().expect("an id").to_owned();
+    // The same as a signed request; one that somebody else's key signed, or none at all, is refused.
+    let mut claims = shop.claims("kino-web");
+    (claims["login_hint"], claims["scope"]) = (json!(format!("tel:{PHONE}")), json!(scope));
+    for (signed, status) in [
+        (shop.sign(&claims), 200),
+        (shop.sign(&claims), 400),
+        (shop_at("https://localhost", "kino-web").sign(&shop.claims("kino-web")), 400),
+        ("no.request.this".into(), 400),
+    ] {
+        let fields = format!("request={signed}&{}", shop.authentication());
+        let answer = shop.form("/oauth2/bc-authorize", &fields).await.expect("answered");
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    told(&mut vno).await;
     let grant = "grant_type=urn%3Aopenid%3Aparams%3Agrant-type%3Aciba";
     let poll = async || {
         let fields = format!("{grant}&auth_req_id={id}&{}", shop.authentication());

@@ -88,11 +88,14 @@ async fn a_refund_is_told_to_its_sink_listed_by_every_filter_and_lessens_what_is
         assert_eq!((unknown.status, unknown.code()), (404, "NOT_FOUND"), "{path}");
     }
     // create_refund_400.07 and 08.
-    for (field, value) in [("credentialType", "PLAIN"), ("accessTokenType", "mac")] {
+    for (field, value, code) in [
+        ("credentialType", "PLAIN", "INVALID_CREDENTIAL"),
+        ("accessTokenType", "mac", "INVALID_TOKEN"),
+    ] {
         let mut wrong = with_sink.clone();
         wrong["sinkCredential"][field] = json!(value);
         let refused = market.post(&path, &wrong).await;
-        assert_eq!(refused.status, 400, "{field}: {refused:?}");
+        assert_eq!((refused.status, refused.code()), (400, code), "{field}: {refused:?}");
     }
     market.audit();
 }

@@ -27,12 +27,15 @@ enum Audience {
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
+    #[serde(default)]
     sub: String,
     aud: Audience,
     exp: i64,
     iat: Option<i64>,
     nbf: Option<i64>,
     jti: Option<String>,
+    login_hint: Option<String>,
+    scope: Option<String>,
 }
 
 /// Assertions that were used, for as long as they could be used again.
@@ -104,6 +107,17 @@ pub(super) fn subject(
     let claims =
         check(content, client, assertion).map_err(|why| OAuthError::new("invalid_grant", why))?;
     Ok(claims.sub)
+}
+
+/// Hint and scope of a signed authentication request (CIBA section 7.1.1).
+pub(super) fn requested(
+    content: &Content,
+    client: &ApiClient,
+    request: &str,
+) -> Result<(Option<String>, Option<String>), OAuthError> {
+    let claims =
+        check(content, client, request).map_err(|why| OAuthError::new("invalid_request", why))?;
+    Ok((claims.login_hint, claims.scope))
 }
 
 /// Who claims to have signed, before that is known.

@@ -38,9 +38,13 @@ pub(super) async fn authorize(
 ) -> Result<Json<Value>, OAuthError> {
     let fields = form(&headers, &body)?;
     let client: Arc<ApiClient> = assertion::authenticate(&content, &fields)?;
-    let hint = fields.get("login_hint").map(String::as_str).unwrap_or_default();
-    let line = line_of(&content, hint).await?;
-    let scopes = scopes(&client, fields.get("scope").map(String::as_str))?;
+    let (hint, scope) = match fields.get("request") {
+        // What is signed counts, and nothing beside it.
+        Some(signed) => assertion::requested(&content, &client, signed)?,
+        None => (fields.get("login_hint").cloned(), fields.get("scope").cloned()),
+    };
+    let line = line_of(&content, hint.as_deref().unwrap_or_default()).await?;
+    let scopes = scopes(&client, scope.as_deref())?;
     let now = content.platform.now();
     let id =
         format!("{:016x}{:016x}", tandem_http_api::random_u64(), tandem_http_api::random_u64());

@@ -13,7 +13,7 @@ use super::sessions::{admit, charging, identify, may_carry};
 use super::settle;
 use crate::answered::{Reply, RequestKey};
 use crate::charging::BucketChange;
-use crate::content::{self, ContentItem};
+use crate::content::{self, Offered, Payment};
 use crate::decide::Decision;
 use crate::event::{Event, Movements, Remembered, Transfer, TransferKind};
 use crate::identifier::SessionId;
@@ -44,17 +44,21 @@ pub(crate) fn decide_event(
         Ok(charging) => charging,
         Err(declined) => return Decision::refused(declined),
     };
-    let item = request
-        .group
-        .service_identifier
-        .filter(|_| request.units.money.is_none())
-        .and_then(|identifier| state.registry.content_item_by_service(identifier));
-    if let (Some(item), EventAction::Debit) = (item, request.action) {
+    let identifier =
+        request.group.service_identifier.filter(|_| request.action == EventAction::Debit);
+    let named = request.units.money;
+    let offered = identifier
+        .and_then(|identifier| Some((identifier, content::offered(&charging, identifier)?)))
+        // Without a named price, what a provider's identifier stands for is priced by the VNO's own list.
+        .filter(|(_, offered)| named.is_some() || matches!(offered, Offered::Item(_)));
+    if let Some((identifier, offered)) = offered {
         // An item is sold once: how many there are to be is not the switch's to say.
         if request.units.service_specific.is_some_and(|count| count != 1) {
             return Decision::refused(Declined::UnitMismatch);
         }
-        return sell(&charging, item, key);
+        let bought = admit(&charging)
+            .and_then(|()| content::buy_by_event(&charging, &offered, identifier, named));
+        return sold(bought, key);
     }
     let decided = match request.action {
         EventAction::Debit => admit(&charging).and_then(|()| debit(&charging, request)),
@@ -79,9 +83,11 @@ pub(crate) fn decide_event(
     }
 }
 
-/// A switch sells an item of the catalogue: a purchase like any other.
-fn sell(charging: &Charging<'_>, item: &ContentItem, key: RequestKey) -> Decision<Answered> {
-    let bought = admit(charging).and_then(|()| content::buy_by_event(charging, item));
+/// A switch sells: a purchase like any other.
+fn sold(
+    bought: Result<(Payment, SmallVec<[Event; 1]>), Declined>,
+    key: RequestKey,
+) -> Decision<Answered> {
     let (payment, events) = match bought {
         Ok(bought) => bought,
         Err(declined) => return Decision::refused(declined),

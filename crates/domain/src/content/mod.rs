@@ -29,7 +29,9 @@ pub use terms::{
 
 pub(crate) use apply::{apply_entry, apply_notification, apply_payment, apply_secret};
 pub(crate) use pay::{decide_content, decide_expiry};
-pub(crate) use purchases::{buy, buy_by_event, cancel_subscription, decide_renewals, subscribe};
+pub(crate) use purchases::{
+    Offered, buy, buy_by_event, cancel_subscription, decide_renewals, offered, subscribe,
+};
 pub(crate) use share::{close_month, next_close};
 
 use minicbor::{Decode, Encode};

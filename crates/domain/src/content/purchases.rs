@@ -11,7 +11,8 @@ use super::terms::{
 };
 use crate::charging::{Charging, Declined, Draft};
 use crate::event::{Event, Movements};
-use crate::identifier::{ContentItemId, LineId, SubscriberId};
+use crate::identifier::{ContentItemId, ContentProviderId, LineId, SubscriberId};
+use crate::money::Money;
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -79,12 +80,60 @@ pub(crate) fn buy(
     sell(&charging, wanted(item, PaymentOrigin::Catalogue, item.slug.to_string()), 0)
 }
 
-/// A switch sells an item: a premium message, a short code, a per-event service.
+/// What a switch names by its Service-Identifier: an item, or a provider that sells to this VNO's subscribers.
+pub(crate) enum Offered<'a> {
+    Item(&'a ContentItem),
+    Provider(ContentProviderId),
+}
+
+pub(crate) fn offered<'a>(charging: &Charging<'a>, service_identifier: u32) -> Option<Offered<'a>> {
+    let registry = &charging.state.registry;
+    if let Some(item) = registry.content_item_by_service(service_identifier) {
+        return Some(Offered::Item(item));
+    }
+    let mut providers = registry.content_providers.iter();
+    let provider = providers.find(|one| one.service_identifiers.contains(&service_identifier))?;
+    let agreed = registry.agreement_between(provider.id, charging.vno.id);
+    agreed.map(|_| Offered::Provider(provider.id))
+}
+
+/// A switch sells: a premium message, a short code, a per-event service. A price that it names holds, tax included.
 pub(crate) fn buy_by_event(
     charging: &Charging<'_>,
-    item: &ContentItem,
+    offered: &Offered<'_>,
+    service_identifier: u32,
+    named: Option<Money>,
 ) -> Result<(Payment, Events), Declined> {
-    let sold = sell(charging, wanted(item, PaymentOrigin::Switch, item.slug.to_string()), 0);
+    let origin = PaymentOrigin::Switch;
+    let price = named.map(|money| Price {
+        currency: money.currency,
+        amount: money.amount,
+        is_tax_included: true,
+        merchant_tax: None,
+    });
+    let wanted = match (offered, price) {
+        // What renews is subscribed to, not sold once.
+        (Offered::Item(item), _) if matches!(item.kind, ItemKind::Subscription { .. }) => {
+            return Err(Declined::Barred);
+        }
+        (Offered::Item(item), price) => {
+            let wanted = wanted(item, origin, item.slug.to_string());
+            Wanted { price: price.unwrap_or(wanted.price), ..wanted }
+        }
+        (Offered::Provider(provider), Some(price)) => Wanted {
+            provider: *provider,
+            category: None,
+            price,
+            item: None,
+            age_min: 0,
+            service_identifier: Some(service_identifier),
+            origin,
+            correlator: None,
+            reference: service_identifier.to_string().into(),
+        },
+        (Offered::Provider(_), None) => return Err(Declined::NoRetailRate),
+    };
+    let sold = sell(charging, wanted, 0);
     sold.map_err(|refusal| match refusal {
         ContentRefusal::Denied(declined) => declined,
         ContentRefusal::UnknownNumber => Declined::UnknownUser,
