@@ -792,3 +792,55 @@ fn bonus_money_that_expires_before_the_confirmation_is_not_made_up_with_debt() {
     assert_eq!(shop.world.balance(shop.alice), amount("5.00"));
     shop.world.assert_balanced();
 }
+
+#[test]
+fn what_a_switch_gives_back_stands_on_the_provider_s_account_and_comes_back_once() {
+    let mut shop = Shop::new("2.00");
+    shop.world.administer(Administer::ChangeContentProvider {
+        id: PROVIDER,
+        standing: None,
+        share_basis_points: Some(5_000),
+        service_identifiers: Some(vec![900]),
+    });
+    let refund = EventRequest {
+        key: b"smsc;9".as_slice().into(),
+        number: 0,
+        peer: PeerId::new(0),
+        identities: [Identity::parse(IdentityKind::Msisdn, PHONE).expect("a number")]
+            .into_iter()
+            .collect(),
+        context: Context {
+            service: Service::Content,
+            direction: Direction::Originating,
+            destination: None,
+            serving_network: None,
+            access_point: None,
+            is_emergency: false,
+        },
+        group: GroupKey { rating_group: None, service_identifier: Some(900) },
+        units: UnitCounts { money: Some(eur("1.00")), ..UnitCounts::default() },
+        action: EventAction::Refund,
+    };
+    for _ in 0..2 {
+        let answer = shop.world.command(Command::Event(Box::new(refund.clone())));
+        let Response::Event(Ok(answer)) = answer else { panic!("{answer:?}") };
+        assert_eq!(answer.cost, Some(eur("1.00")));
+    }
+    assert_eq!(shop.world.balance(shop.alice), amount("3.00"), "once, however often it comes");
+    assert_eq!(shop.owed(), amount("-0.50"));
+    let entries = shop.world.journal.iter().flat_map(|record| &record.events);
+    let told: Vec<_> = entries
+        .filter_map(|event| match event {
+            Event::Transferred(transfer) => transfer.content.as_deref(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((told.len(), told[0].share), (1, amount("-0.50")));
+    // More than any movement may be is refused, and harms nothing.
+    let mut huge = refund;
+    huge.key = b"smsc;10".as_slice().into();
+    huge.units.money = Some(eur("9223372036854.775807"));
+    let answer = shop.world.command(Command::Event(Box::new(huge)));
+    assert!(matches!(answer, Response::Event(Err(Declined::AmountOutOfRange))), "{answer:?}");
+    shop.world.assert_balanced();
+}

@@ -13,7 +13,7 @@ use super::sessions::{admit, charging, identify, may_carry};
 use super::settle;
 use crate::answered::{Reply, RequestKey};
 use crate::charging::BucketChange;
-use crate::content::{self, Offered, Payment};
+use crate::content::{self, ContentEntry, ContentEntryKind, Offered, Payment};
 use crate::decide::Decision;
 use crate::event::{Event, Movements, Remembered, Transfer, TransferKind};
 use crate::identifier::SessionId;
@@ -242,14 +242,32 @@ fn refund(
     let account = LedgerAccount::Subscriber(payer.id);
     entry.transfer(LedgerAccount::VnoRevenue(vno), account, currency, net);
     entry.transfer(LedgerAccount::Tax(vno), account, currency, tax);
-    if let Some(content) = rates::content(charging, request.group, currency)
-        && let Some(provider) = charging.state.registry.content_provider(content.provider)
+    let mut content = None;
+    if let Some(leg) = rates::content(charging, request.group, currency)
+        && let Some(provider) = charging.state.registry.content_provider(leg.provider)
     {
-        let (from, to) = (
-            LedgerAccount::ContentProviderPayable(content.provider),
-            LedgerAccount::ContentShare(vno),
-        );
-        entry.transfer(from, to, currency, provider.share_of(net));
+        let share = provider.share_of(net);
+        let (from, to) =
+            (LedgerAccount::ContentProviderPayable(provider.id), LedgerAccount::ContentShare(vno));
+        entry.transfer(from, to, currency, share);
+        // What the provider gives back stands on its remittance like what it got.
+        content = Some(Box::new(ContentEntry {
+            kind: ContentEntryKind::Refund,
+            provider: provider.id,
+            vno,
+            line: Some(charging.line_id),
+            payment: None,
+            currency,
+            net: net.negated(),
+            tax: tax.negated(),
+            merchant_tax: Amount::ZERO,
+            share_currency: currency,
+            share: share.negated(),
+            share_base: Amount::ZERO,
+            wholesale_currency: charging.vno.wholesale_currency,
+            wholesale: Amount::ZERO,
+            month: None,
+        }));
     }
     let change = BucketChange {
         account: payer.id,
@@ -266,7 +284,7 @@ fn refund(
         buckets: SmallVec::from_iter([change]),
         subscription: None,
         note: None,
-        content: None,
+        content,
     };
     let answer = EventAnswer {
         unit: Unit::Money,
