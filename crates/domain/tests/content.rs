@@ -544,12 +544,10 @@ fn a_month_that_sold_too_little_is_made_up_to_the_guarantee() {
     shop.world.assert_balanced();
 }
 
-#[test]
-fn a_switch_sells_an_item_by_event_and_is_told_what_it_cost() {
-    let mut shop = Shop::new("2.00");
-    shop.item("horoscope", "1.19", ItemKind::OneOff, Some(4711));
-    let mut event = EventRequest {
-        key: b"smsc;1".as_slice().into(),
+/// What a switch says of a service of this identifier.
+fn by_switch(key: &str, service_identifier: u32, action: EventAction) -> EventRequest {
+    EventRequest {
+        key: key.as_bytes().into(),
         number: 0,
         peer: PeerId::new(0),
         identities: [Identity::parse(IdentityKind::Msisdn, PHONE).expect("a number")]
@@ -563,10 +561,18 @@ fn a_switch_sells_an_item_by_event_and_is_told_what_it_cost() {
             access_point: None,
             is_emergency: false,
         },
-        group: GroupKey { rating_group: None, service_identifier: Some(4711) },
-        units: UnitCounts { service_specific: Some(1), ..UnitCounts::default() },
-        action: EventAction::Debit,
-    };
+        group: GroupKey { rating_group: None, service_identifier: Some(service_identifier) },
+        units: UnitCounts::default(),
+        action,
+    }
+}
+
+#[test]
+fn a_switch_sells_an_item_by_event_and_is_told_what_it_cost() {
+    let mut shop = Shop::new("2.00");
+    shop.item("horoscope", "1.19", ItemKind::OneOff, Some(4711));
+    let mut event = by_switch("smsc;1", 4711, EventAction::Debit);
+    event.units = UnitCounts { service_specific: Some(1), ..UnitCounts::default() };
     let mut send =
         |event: &EventRequest| match shop.world.command(Command::Event(Box::new(event.clone()))) {
             Response::Event(result) => result,
@@ -802,25 +808,8 @@ fn what_a_switch_gives_back_stands_on_the_provider_s_account_and_comes_back_once
         share_basis_points: Some(5_000),
         service_identifiers: Some(vec![900]),
     });
-    let refund = EventRequest {
-        key: b"smsc;9".as_slice().into(),
-        number: 0,
-        peer: PeerId::new(0),
-        identities: [Identity::parse(IdentityKind::Msisdn, PHONE).expect("a number")]
-            .into_iter()
-            .collect(),
-        context: Context {
-            service: Service::Content,
-            direction: Direction::Originating,
-            destination: None,
-            serving_network: None,
-            access_point: None,
-            is_emergency: false,
-        },
-        group: GroupKey { rating_group: None, service_identifier: Some(900) },
-        units: UnitCounts { money: Some(eur("1.00")), ..UnitCounts::default() },
-        action: EventAction::Refund,
-    };
+    let mut refund = by_switch("smsc;9", 900, EventAction::Refund);
+    refund.units = UnitCounts { money: Some(eur("1.00")), ..UnitCounts::default() };
     for _ in 0..2 {
         let answer = shop.world.command(Command::Event(Box::new(refund.clone())));
         let Response::Event(Ok(answer)) = answer else { panic!("{answer:?}") };

@@ -114,8 +114,8 @@ fn charge_and_refill(
     Subscription { state: SubscriptionState::Active, renews_at: term.ends, ..subscription.clone() }
 }
 
-#[allow(clippy::too_many_arguments)]
 /// Last period's buckets of this subscription end; what the offer lets roll over stands one period more.
+#[allow(clippy::too_many_arguments)]
 fn roll_over(
     state: &State,
     id: AccountId,
