@@ -64,11 +64,10 @@ type Balances = BTreeMap<(LedgerAccount, Currency), i128>;
 
 /// Checks the books at one sequence.
 pub fn audit(books: &BooksReader) -> Result<AuditReport, BooksError> {
-    let path = books.path().to_owned();
     books.with(|connection| {
         // One read transaction: the books may go on beside it.
         let transaction = connection.unchecked_transaction()?;
-        let state = load(&transaction, &path)?;
+        let state = load(&transaction)?;
         audit_state(&transaction, &state)
     })
 }

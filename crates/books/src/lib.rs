@@ -52,6 +52,6 @@ impl Books {
 
     /// The state at the books' sequence.
     pub fn load(&self) -> Result<State, BooksError> {
-        load::load(&self.connection, &self.path)
+        load::load(&self.connection)
     }
 }

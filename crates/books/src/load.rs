@@ -1,11 +1,11 @@
 //! From rows to the state: the small parts at once, subscribers decoded by one thread and admitted by another.
+//! All of it is read through one connection: within a transaction it is one snapshot, whatever is written beside it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use tandem_domain::access::ApiKey;
 use tandem_domain::answered::{Reply, RequestKey};
 use tandem_domain::apply::compile_staged;
@@ -22,9 +22,9 @@ use crate::rows::{RegistryKind, Tallies, decode, unsigned};
 const SUBSCRIBERS_AT_ONCE: usize = 4096;
 
 /// The whole state.
-pub(crate) fn load(connection: &Connection, path: &Path) -> Result<State, BooksError> {
+pub(crate) fn load(connection: &Connection) -> Result<State, BooksError> {
     let mut state = load_small(connection)?;
-    load_subscribers(path, &mut state)?;
+    load_subscribers(connection, &mut state)?;
     let mut statement = connection.prepare("SELECT body FROM session")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -171,12 +171,16 @@ fn load_price_lists(
     Ok(())
 }
 
-fn load_subscribers(path: &Path, state: &mut State) -> Result<(), BooksError> {
+/// Decoded by this thread, whose connection's snapshot they are of, and admitted by another beside it.
+fn load_subscribers(connection: &Connection, state: &mut State) -> Result<(), BooksError> {
     let (sender, receiver) = mpsc::sync_channel::<Vec<Box<Subscriber>>>(8);
-    let path = path.to_owned();
-    let reading = thread::spawn(move || -> Result<(), BooksError> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.pragma_update(None, "mmap_size", 1i64 << 33)?;
+    thread::scope(move |scope| {
+        scope.spawn(move || {
+            receiver
+                .into_iter()
+                .flatten()
+                .for_each(|subscriber| state.admit_subscriber(subscriber));
+        });
         let mut statement = connection.prepare("SELECT body FROM subscriber ORDER BY id")?;
         let mut rows = statement.query([])?;
         let mut batch = Vec::with_capacity(SUBSCRIBERS_AT_ONCE);
@@ -187,19 +191,11 @@ fn load_subscribers(path: &Path, state: &mut State) -> Result<(), BooksError> {
             )?));
             if batch.len() == SUBSCRIBERS_AT_ONCE {
                 let full = std::mem::replace(&mut batch, Vec::with_capacity(SUBSCRIBERS_AT_ONCE));
-                if sender.send(full).is_err() {
-                    return Ok(());
-                }
+                // The other side takes until this one has no more.
+                let _ = sender.send(full);
             }
         }
-        // A receiver that is gone has met an error of its own.
         let _ = sender.send(batch);
         Ok(())
-    });
-    for subscriber in receiver.into_iter().flatten() {
-        state.admit_subscriber(subscriber);
-    }
-    reading.join().unwrap_or_else(|_| {
-        Err(BooksError::Unreadable { what: "subscriber", why: "its reader failed".into() })
     })
 }

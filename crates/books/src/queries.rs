@@ -76,10 +76,6 @@ impl BooksReader {
         BooksReader { path: Arc::new(path), idle: Arc::default() }
     }
 
-    pub(crate) fn path(&self) -> &std::path::Path {
-        &self.path
-    }
-
     pub(crate) fn with<T>(
         &self,
         ask: impl FnOnce(&Connection) -> Result<T, BooksError>,

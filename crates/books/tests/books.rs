@@ -121,3 +121,33 @@ fn whoever_changes_the_books_by_hand_is_found_out() {
     }
     assert!(audited(&sound).is_clean());
 }
+
+#[test]
+fn an_audit_beside_the_writer_sees_one_moment() {
+    let mut world = World::new();
+    world.subscriber(0, "+491511", "1000.00");
+    for _ in 0..400 {
+        let mut phone = world.request("+491511", Service::Data);
+        world.session(phone.open()).expect("opened");
+        world.session(phone.close(MIB)).expect("closed");
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("books.sqlite");
+    let books = Books::open(&path).expect("opened");
+    let reader = books.reader();
+    let mut projector = books.into_projector().expect("a projector");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for record in &world.journal {
+                projector.project(std::slice::from_ref(record)).expect("projected");
+            }
+        });
+        let mut seen = std::collections::BTreeSet::new();
+        while !writer.is_finished() {
+            let report = audit(&reader).expect("audited");
+            assert!(report.is_clean(), "{report}");
+            seen.insert(report.sequence);
+        }
+        assert!(seen.len() > 1, "the audit ran while the books were written: {seen:?}");
+    });
+}
