@@ -584,7 +584,7 @@ fn a_switch_sells_an_item_by_event_and_is_told_what_it_cost() {
     event.number = 1;
     assert_eq!(send(&event), Err(Declined::InsufficientBalance));
     // A price that the switch names is a purchase like any other: the VNO's rules and the agreement hold.
-    event.units = UnitCounts { money: Some(eur("0.595")), ..UnitCounts::default() };
+    event.units = UnitCounts { money: Some(eur("0.595").into()), ..UnitCounts::default() };
     event.number = 2;
     assert_eq!(send(&event).expect("sold").cost, Some(eur("0.595")));
     event.number = 3;
@@ -593,7 +593,7 @@ fn a_switch_sells_an_item_by_event_and_is_told_what_it_cost() {
     assert_eq!(shop.world.balance(shop.alice), amount("0.215"));
     assert_eq!(shop.owed(), amount("1.05"));
     shop.rule(VnoContent { price_max: Some(amount("0.10")), ..rules() });
-    event.units = UnitCounts { money: Some(eur("0.20")), ..UnitCounts::default() };
+    event.units = UnitCounts { money: Some(eur("0.20").into()), ..UnitCounts::default() };
     let refused = shop.world.command(Command::Event(Box::new(event.clone())));
     assert!(matches!(refused, Response::Event(Err(Declined::Barred))), "{refused:?}");
     shop.world.assert_balanced();
@@ -809,7 +809,7 @@ fn what_a_switch_gives_back_stands_on_the_provider_s_account_and_comes_back_once
         service_identifiers: Some(vec![900]),
     });
     let mut refund = by_switch("smsc;9", 900, EventAction::Refund);
-    refund.units = UnitCounts { money: Some(eur("1.00")), ..UnitCounts::default() };
+    refund.units = UnitCounts { money: Some(eur("1.00").into()), ..UnitCounts::default() };
     for _ in 0..2 {
         let answer = shop.world.command(Command::Event(Box::new(refund.clone())));
         let Response::Event(Ok(answer)) = answer else { panic!("{answer:?}") };
@@ -828,7 +828,7 @@ fn what_a_switch_gives_back_stands_on_the_provider_s_account_and_comes_back_once
     // More than any movement may be is refused, and harms nothing.
     let mut huge = refund;
     huge.key = b"smsc;10".as_slice().into();
-    huge.units.money = Some(eur("9223372036854.775807"));
+    huge.units.money = Some(eur("9223372036854.775807").into());
     let answer = shop.world.command(Command::Event(Box::new(huge)));
     assert!(matches!(answer, Response::Event(Err(Declined::AmountOutOfRange))), "{answer:?}");
     shop.world.assert_balanced();

@@ -336,6 +336,7 @@ fn place(
         holding_seconds: plan.policy.holding_seconds,
         final_unit: plan.is_last.then(|| FinalUnit(charging.vno.final_unit.clone())),
         tariff_change: plan.tariff_change,
+        currency: None,
     })
 }
 
@@ -365,5 +366,6 @@ fn nothing_left(
         holding_seconds: 0,
         final_unit: Some(FinalUnit(action)),
         tariff_change: None,
+        currency: None,
     })
 }

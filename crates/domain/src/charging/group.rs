@@ -245,6 +245,9 @@ pub struct Group {
     /// The content provider's account that pays instead of the line's payers.
     #[n(14)]
     pub sponsor: Option<AccountId>,
+    /// When its use was last reported. Kept where a price changes with the hour.
+    #[n(15)]
+    pub reported_at: Option<Timestamp>,
 }
 
 /// What a content provider earns of a sale.
@@ -265,6 +268,11 @@ impl ContentLeg {
 }
 
 impl Group {
+    /// Of what was charged or reserved so far.
+    pub fn currency(&self) -> Option<Currency> {
+        self.payers.first().map(|payer| payer.currency)
+    }
+
     /// Net money of the retail leg, all payers.
     pub fn retail_net(&self) -> Amount {
         self.payers.iter().fold(Amount::ZERO, |sum, payer| sum.saturating_add(payer.meter.net))

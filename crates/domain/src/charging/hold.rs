@@ -52,7 +52,7 @@ pub(super) fn hold_retail(
     net
 }
 
-fn keep_holds(group: &mut Group, leg: PayerLeg) {
+pub(super) fn keep_holds(group: &mut Group, leg: PayerLeg) {
     match group.payers.iter_mut().find(|known| known.account == leg.account) {
         Some(known) => known.holds = leg.holds,
         None if !leg.holds.is_empty() => group.payers.push(leg),

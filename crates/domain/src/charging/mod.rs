@@ -5,10 +5,12 @@
 
 mod calls;
 mod draft;
+mod ending;
 mod funds;
 mod grant;
 mod group;
 mod hold;
+mod named;
 mod one_time;
 mod pushes;
 mod rates;
@@ -23,17 +25,16 @@ pub use group::{
 };
 pub use request::{
     CallPart, Declined, EventAction, EventAnswer, EventRequest, FinalUnit, Granted, GroupAnswer,
-    GroupOutcome, GroupRequest, SessionAnswer, SessionRequest, SessionVerb, TariffChange,
-    UnitCounts, UsedUnits,
+    GroupOutcome, GroupRequest, NamedMoney, SessionAnswer, SessionRequest, SessionVerb,
+    TariffChange, UnitCounts, UsedUnits,
 };
 pub use session::{Context, EndCause, Session};
 
 pub(crate) use calls::{decide_call, decide_reroute};
 pub(crate) use draft::Draft;
 pub use draft::{BucketChange, CounterChange, CounterOwner};
+pub(crate) use ending::{Supervision, decide_supervision, end_session, new_sweep};
 pub(crate) use funds::{Charging, Payer};
 pub(crate) use one_time::decide_event;
 pub(crate) use pushes::{abort, decide_peer_state, directive, reauthorise};
-pub(crate) use sessions::{
-    Supervision, admit_line, charging, decide_session, decide_supervision, end_session, new_sweep,
-};
+pub(crate) use sessions::{admit_line, charging, decide_session};

@@ -6,10 +6,11 @@ use super::draft::{CounterOwner, Draft};
 use super::funds::Charging;
 use super::grant;
 use super::group::Group;
+use super::named;
 use super::rates::{self, retail_of};
 use super::request::{Declined, EventAction, EventAnswer, EventRequest, GroupOutcome, UnitCounts};
 use super::session::Session;
-use super::sessions::{admit, charging, identify, may_carry};
+use super::sessions::{admit, charging, identify, is_emergency, may_carry};
 use super::settle;
 use crate::answered::{Reply, RequestKey};
 use crate::charging::BucketChange;
@@ -38,6 +39,9 @@ pub(crate) fn decide_event(
     if let Some(Reply::Event(answer)) = state.answered.reply(&key) {
         return Decision::repeated(Ok(answer.clone()));
     }
+    if is_emergency(state, &request.identities, &request.context) {
+        return Decision::repeated(Ok(free_of_charge(Unit::Events)));
+    }
     let prepared = identify(state, &request.identities)
         .and_then(|line| charging(state, line, carrier, &request.context, now));
     let charging = match prepared {
@@ -46,7 +50,7 @@ pub(crate) fn decide_event(
     };
     let identifier =
         request.group.service_identifier.filter(|_| request.action == EventAction::Debit);
-    let named = request.units.money;
+    let named = named_of(&charging, request);
     let offered = identifier
         .and_then(|identifier| Some((identifier, content::offered(&charging, identifier)?)))
         // Without a named price, what a provider's identifier stands for is priced by the VNO's own list.
@@ -83,6 +87,17 @@ pub(crate) fn decide_event(
     }
 }
 
+fn free_of_charge(unit: Unit) -> EventAnswer {
+    EventAnswer {
+        unit,
+        granted: 0,
+        cost: None,
+        has_credit: None,
+        is_free: true,
+        failure_handling: None,
+    }
+}
+
 /// A switch sells: a purchase like any other.
 fn sold(
     bought: Result<(Payment, SmallVec<[Event; 1]>), Declined>,
@@ -98,11 +113,16 @@ fn sold(
         cost: Some(Money::new(payment.sale.gross(), payment.sale.currency)),
         has_credit: None,
         is_free: false,
+        failure_handling: None,
     };
     let mut decision = Decision::new(Ok(answer.clone()));
     decision.events = events;
     decision.remember = Some(Remembered { key, reply: Reply::Event(answer) });
     decision
+}
+
+fn named_of(charging: &Charging<'_>, request: &EventRequest) -> Option<Money> {
+    request.units.money.map(|money| named::money(charging, money))
 }
 
 /// What an event is measured in when it says nothing: one of the price's units.
@@ -120,27 +140,20 @@ fn debit(
     request: &EventRequest,
 ) -> Result<(EventAnswer, Option<Event>), Declined> {
     let mut draft = Draft::default();
-    let (group, granted) = match request.units.money {
+    let (group, granted) = match named_of(charging, request) {
         Some(money) => {
             if !money.amount.is_positive() {
                 return Err(Declined::AmountOutOfRange);
             }
-            let mut group = rates::named_price(charging, request.group, money.currency);
-            settle::take_named(charging, &mut draft, &mut group, money)?;
+            let mut group = named::begin(charging, request.group, money.currency);
+            named::take(charging, &mut draft, &mut group, money)?;
             let granted = group.used;
             (group, granted)
         }
         None => {
             let mut group = rates::begin(charging, request.group, charging.now)?;
             if rates::is_free(charging, &group) {
-                let answer = EventAnswer {
-                    unit: group.unit,
-                    granted: 0,
-                    cost: None,
-                    has_credit: None,
-                    is_free: true,
-                };
-                return Ok((answer, None));
+                return Ok((free_of_charge(group.unit), None));
             }
             let units = units_of(&group, request.units)?;
             cover(charging, &mut draft, &mut group, units)?;
@@ -157,6 +170,7 @@ fn debit(
         cost: cost_of(&group),
         has_credit: None,
         is_free: false,
+        failure_handling: Some(charging.vno.failure_handling),
     };
     Ok((answer, Some(charged_at_once(charging, request, group, draft))))
 }
@@ -202,6 +216,7 @@ fn charged_at_once(
         answers: SmallVec::new(),
         ending: false,
         note: None,
+        overtaken: 0,
     };
     let draft = draft.settled();
     let movements = Movements {
@@ -221,7 +236,7 @@ fn refund(
     let payers = charging.payers(&usage);
     let payer =
         payers.iter().find(|payer| payer.pays == Pays::Everything).ok_or(Declined::NoPayer)?;
-    let (net, tax, currency) = match request.units.money {
+    let (net, tax, currency) = match named_of(charging, request) {
         Some(money) => (money.amount, Amount::ZERO, money.currency),
         None => {
             let (group, retail_currency) = priced_alone(charging, request)?;
@@ -292,6 +307,7 @@ fn refund(
         cost: Some(Money::new(amount, currency)),
         has_credit: None,
         is_free: false,
+        failure_handling: None,
     };
     Ok((answer, Some(Event::Transferred(Box::new(transfer)))))
 }
@@ -329,10 +345,10 @@ fn check_balance(
     request: &EventRequest,
 ) -> Result<(EventAnswer, Option<Event>), Declined> {
     let mut draft = Draft::default();
-    let covered = match request.units.money {
+    let covered = match named_of(charging, request) {
         Some(money) => {
-            let mut group = rates::named_price(charging, request.group, money.currency);
-            settle::take_named(charging, &mut draft, &mut group, money)
+            let mut group = named::begin(charging, request.group, money.currency);
+            named::take(charging, &mut draft, &mut group, money)
         }
         None => {
             let mut group = rates::begin(charging, request.group, charging.now)?;
@@ -351,6 +367,7 @@ fn check_balance(
         cost: None,
         has_credit: Some(has_credit),
         is_free: false,
+        failure_handling: None,
     };
     Ok((answer, None))
 }
@@ -359,14 +376,20 @@ fn enquire(
     charging: &Charging<'_>,
     request: &EventRequest,
 ) -> Result<(EventAnswer, Option<Event>), Declined> {
-    let (cost, unit, units) = match request.units.money {
+    let (cost, unit, units) = match named_of(charging, request) {
         Some(money) => (money, Unit::Money, 0),
         None => {
             let (group, currency) = priced_alone(charging, request)?;
             (Money::new(group.retail_gross(), currency), group.unit, group.used)
         }
     };
-    let answer =
-        EventAnswer { unit, granted: units, cost: Some(cost), has_credit: None, is_free: false };
+    let answer = EventAnswer {
+        unit,
+        granted: units,
+        cost: Some(cost),
+        has_credit: None,
+        is_free: false,
+        failure_handling: None,
+    };
     Ok((answer, None))
 }

@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
+use super::ending::new_sweep;
 use super::group::{Group, GroupKey, Phase};
 use super::session::Session;
-use super::sessions::new_sweep;
 use crate::directive::{Directive, DirectiveId, Order};
 use crate::event::Event;
 use crate::identifier::{PeerId, SubscriberId};

@@ -15,36 +15,6 @@ use crate::rating::{PriceList, Rate, RateQuery};
 use crate::subscriber::{Pays, SubscriptionState};
 use crate::time::Timestamp;
 
-/// A group whose price is named by who asks for it, as direct debits of money are (RFC 8506 section 6.4).
-pub(super) fn named_price(charging: &Charging<'_>, key: GroupKey, currency: Currency) -> Group {
-    let wholesale_currency = charging.vno.wholesale_currency;
-    let wholesale = match charging.vno.wholesale {
-        Some(WholesaleTerms::RetailMinus(basis_points)) => Some(Wholesale::RetailMinus {
-            basis_points,
-            currency: wholesale_currency,
-            net: Amount::ZERO,
-        }),
-        _ => None,
-    };
-    Group {
-        key,
-        unit: Unit::Money,
-        started_at: charging.now,
-        retail: None,
-        used: 0,
-        billable: 0,
-        payers: SmallVec::new(),
-        wholesale,
-        cost: None,
-        granted: 0,
-        wholesale_hold: Amount::ZERO,
-        phase: Phase::Idle,
-        overrun: 0,
-        content: content(charging, key, currency),
-        sponsor: None,
-    }
-}
-
 /// A rate with the list it stands in.
 #[derive(Clone, Copy)]
 pub(super) struct Priced<'a> {
@@ -104,7 +74,20 @@ pub(super) fn begin(
         overrun: 0,
         content: content(charging, key, retail.currency()),
         sponsor: sponsored.map(|(account, _)| account),
+        reported_at: None,
     })
+}
+
+/// Does any leg's price change with the hour while the session runs?
+pub(super) fn switches(charging: &Charging<'_>, group: &Group) -> bool {
+    let wholesale = match &group.wholesale {
+        Some(Wholesale::Rated(leg)) => Some(leg.rate),
+        _ => None,
+    };
+    let cost = group.cost.as_ref().map(|leg| leg.rate);
+    let legs = [group.retail, wholesale, cost].into_iter().flatten();
+    legs.filter_map(|rate| priced(charging, rate))
+        .any(|priced| priced.prices.switches_at_band_edge())
 }
 
 /// By what carriers and the broker price a call: a ported number by the network that serves it.

@@ -8,7 +8,7 @@ use super::group::GroupKey;
 use super::session::{Context, EndCause};
 use crate::encoding;
 use crate::identifier::{CarrierId, Identity, PeerId};
-use crate::money::Money;
+use crate::money::{Amount, Currency, Money};
 use crate::party::{FailureHandling, FinalUnitAction};
 use crate::quantity::Unit;
 use crate::time::Timestamp;
@@ -19,7 +19,15 @@ pub struct UnitCounts {
     pub seconds: Option<u64>,
     pub octets: Option<u64>,
     pub service_specific: Option<u64>,
-    pub money: Option<Money>,
+    pub money: Option<NamedMoney>,
+}
+
+/// An amount that the switch names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedMoney {
+    pub amount: Amount,
+    /// None: that of the subscriber's account (Currency-Code is optional, RFC 8506 section 8.22).
+    pub currency: Option<Currency>,
 }
 
 impl UnitCounts {
@@ -35,6 +43,12 @@ impl UnitCounts {
 
     pub fn is_empty(&self) -> bool {
         *self == UnitCounts::default()
+    }
+
+    /// Money, when nothing else is counted.
+    pub fn only_money(&self) -> Option<NamedMoney> {
+        let rest = UnitCounts { money: None, ..*self };
+        self.money.filter(|_| rest.is_empty())
     }
 }
 
@@ -54,6 +68,12 @@ pub struct UsedUnits {
     pub tariff_change: TariffChange,
 }
 
+impl From<Money> for NamedMoney {
+    fn from(money: Money) -> NamedMoney {
+        NamedMoney { amount: money.amount, currency: Some(money.currency) }
+    }
+}
+
 /// One rating group of a request (MSCC, AVP 456).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRequest {
@@ -63,6 +83,14 @@ pub struct GroupRequest {
     pub used: SmallVec<[UsedUnits; 1]>,
     /// No more of this group will come (Reporting-Reason FINAL).
     pub is_final: bool,
+}
+
+impl GroupRequest {
+    /// The money that it asks for or reports, when it counts nothing else: the switch prices this group itself.
+    pub fn named_money(&self) -> Option<NamedMoney> {
+        let asked = self.requested.and_then(|counts| counts.only_money());
+        asked.or_else(|| self.used.iter().find_map(|used| used.counts.only_money()))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +156,9 @@ pub struct Granted {
     /// When the price changes: report what was used before and after apart.
     #[n(6)]
     pub tariff_change: Option<Timestamp>,
+    /// Of money.
+    #[n(7)]
+    pub currency: Option<Currency>,
 }
 
 /// The answer for one rating group.
@@ -342,4 +373,7 @@ pub struct EventAnswer {
     /// Free of charge (4011).
     #[n(4)]
     pub is_free: bool,
+    /// What the switch is to do when it gets no answer to a debit.
+    #[n(5)]
+    pub failure_handling: Option<FailureHandling>,
 }

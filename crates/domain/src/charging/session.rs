@@ -117,6 +117,10 @@ pub struct Session {
     #[n(15)]
     #[cbor(with = "minicbor::bytes")]
     pub note: Option<Box<[u8]>>,
+    /// Request numbers that were overtaken and have not come yet: bit n is the highest number less n + 1.
+    #[n(16)]
+    #[cbor(default)]
+    pub overtaken: u64,
 }
 
 /// An answer that was given, kept for repeats of its request.
@@ -126,6 +130,11 @@ pub struct GivenAnswer {
     pub number: u32,
     #[n(1)]
     pub answer: SessionAnswer,
+}
+
+/// The bit of the number that is so far behind the highest.
+fn overtaken_by(behind: u32) -> u64 {
+    behind.checked_sub(1).and_then(|bit| 1u64.checked_shl(bit)).unwrap_or(0)
 }
 
 impl Session {
@@ -143,13 +152,28 @@ impl Session {
         self.answers.iter().find(|given| given.number == number).map(|given| &given.answer)
     }
 
-    /// Older than everything remembered, with the memory full: it may have been answered before.
+    fn highest_number(&self) -> Option<u32> {
+        self.answers.iter().map(|given| given.number).max()
+    }
+
+    /// Behind the highest number and not among those that are still to come: it was answered, and the answer
+    /// is no longer known.
     pub fn is_stale(&self, number: u32) -> bool {
-        self.answers.len() >= Self::ANSWERS_MAX
-            && self.answers.iter().all(|given| given.number > number)
+        let behind = self.highest_number().and_then(|highest| highest.checked_sub(number));
+        behind.is_some_and(|behind| self.overtaken & overtaken_by(behind) == 0)
     }
 
     pub fn remember(&mut self, number: u32, answer: SessionAnswer) {
+        if let Some(highest) = self.highest_number() {
+            match number.checked_sub(highest) {
+                None => self.overtaken &= !overtaken_by(highest - number),
+                Some(ahead) => {
+                    // Those in between are still to come; the highest before is not.
+                    let between = overtaken_by(ahead).saturating_sub(1);
+                    self.overtaken = self.overtaken.checked_shl(ahead).unwrap_or(0) | between;
+                }
+            }
+        }
         if self.answers.len() >= Self::ANSWERS_MAX {
             let oldest = self.answers.iter().enumerate().min_by_key(|(_, given)| given.number);
             if let Some((index, _)) = oldest {

@@ -6,9 +6,11 @@
 use smallvec::SmallVec;
 
 use super::draft::Draft;
+use super::ending::close_gate;
 use super::funds::Charging;
 use super::grant::{self, release};
 use super::group::{Group, GroupKey, Phase};
+use super::named;
 use super::rates;
 use super::request::{
     Declined, GroupAnswer, GroupOutcome, GroupRequest, SessionAnswer, SessionRequest, SessionVerb,
@@ -19,10 +21,11 @@ use super::settle;
 use crate::answered::{Reply, RequestKey};
 use crate::decide::Decision;
 use crate::event::{Event, Movements, Remembered, SessionClosing, SessionReport, SessionRerouted};
-use crate::identifier::{CarrierId, Identity, LineId, SessionId, VnoId};
+use crate::identifier::{CarrierId, Identity, LineId, SessionId};
 use crate::party::Standing;
+use crate::quantity::Unit;
+use crate::service::{Direction, Service};
 use crate::state::State;
-use crate::sweep::{Sweep, SweepPurpose};
 use crate::time::Timestamp;
 
 /// Seconds added to twice the validity before a silent session is settled.
@@ -58,10 +61,10 @@ pub(crate) fn decide_session(
             Decision::refused(Declined::UnknownSession)
         };
     }
+    if is_emergency(state, &request.identities, &request.context) {
+        return Decision::repeated(Ok(let_through(request)));
+    }
     match request.verb {
-        SessionVerb::Open if request.context.is_emergency => {
-            Decision::repeated(Ok(let_through(request)))
-        }
         SessionVerb::Open => {
             let chosen = request.call.as_ref().and_then(|call| call.carrier);
             open(state, chosen.unwrap_or(owner), request, now)
@@ -70,7 +73,21 @@ pub(crate) fn decide_session(
     }
 }
 
-/// Emergency calls pass without control or charge.
+/// By the switch's word, or because the line's VNO knows the number as one.
+pub(super) fn is_emergency(state: &State, identities: &[Identity], context: &Context) -> bool {
+    let calls = |line: LineId| state.registry.vno(line.vno())?.calls.as_deref();
+    let outgoing = context.direction != Direction::Terminating;
+    context.is_emergency
+        || context
+            .destination
+            .filter(|_| outgoing && context.service == Service::Voice)
+            .is_some_and(|called| {
+                let rules = identify(state, identities).ok().and_then(calls);
+                rules.is_some_and(|rules| rules.emergency.contains(&called))
+            })
+}
+
+/// Emergency calls pass without control or charge, from their first request to their last.
 fn let_through(request: &SessionRequest) -> SessionAnswer {
     let free = |group: &GroupRequest| GroupAnswer { key: group.key, outcome: GroupOutcome::Free };
     SessionAnswer { groups: request.groups.iter().map(free).collect(), failure_handling: None }
@@ -189,6 +206,7 @@ fn open(
         }]),
         ending: false,
         note: None,
+        overtaken: 0,
     };
     let gate = work.gate_events();
     let mut decision = Decision::new(Ok(answer));
@@ -392,7 +410,13 @@ impl<'a> Work<'a> {
             if known.len() + self.groups.len() >= Session::GROUPS_MAX {
                 return Err(Declined::TooManyGroups);
             }
-            let group = rates::begin(&self.charging, asked.key, self.charging.now)?;
+            let group = match asked.named_money() {
+                Some(named) => {
+                    let money = named::money(&self.charging, named);
+                    named::begin(&self.charging, asked.key, money.currency)
+                }
+                None => rates::begin(&self.charging, asked.key, self.charging.now)?,
+            };
             if rates::is_free(&self.charging, &group) {
                 return Ok(());
             }
@@ -403,19 +427,25 @@ impl<'a> Work<'a> {
         };
         release(&mut self.draft, group);
         group.phase = Phase::Idle;
+        let reported_at = group.reported_at.unwrap_or(self.heard_at);
         for used in &asked.used {
+            if group.unit == Unit::Money {
+                named::report(&self.charging, &mut self.draft, group, &used.counts)?;
+                continue;
+            }
             let units = match used.counts.of(group.unit) {
                 Some(units) => units,
                 None if used.counts.is_empty() => 0,
                 None => return Err(Declined::UnitMismatch),
             };
             let used_at = match used.tariff_change {
-                TariffChange::Before | TariffChange::Indeterminate => self.heard_at,
+                TariffChange::Before | TariffChange::Indeterminate => reported_at,
                 TariffChange::After => self.charging.now,
             };
             settle::use_units(&self.charging, &mut self.draft, group, units, used_at)?;
         }
         group.granted = 0;
+        group.reported_at = rates::switches(&self.charging, group).then_some(self.charging.now);
         Ok(())
     }
 
@@ -424,7 +454,12 @@ impl<'a> Work<'a> {
             return GroupOutcome::Free;
         };
         let requested = asked.requested.unwrap_or_default();
-        let outcome = grant::reserve(&self.charging, &mut self.draft, group, requested, is_opening);
+        let (charging, draft) = (&self.charging, &mut self.draft);
+        let outcome = if group.unit == Unit::Money {
+            named::reserve(charging, draft, group, &requested)
+        } else {
+            grant::reserve(charging, draft, group, requested, is_opening)
+        };
         self.vno_ran_out |= outcome == GroupOutcome::Declined(Declined::VnoCreditExhausted);
         outcome
     }
@@ -445,51 +480,4 @@ impl<'a> Work<'a> {
         let open = state.tally(vno).is_some_and(|tally| !tally.credit_exhausted);
         if self.vno_ran_out && open { close_gate(state, vno) } else { SmallVec::new() }
     }
-}
-
-fn close_gate(state: &State, vno: VnoId) -> SmallVec<[Event; 2]> {
-    SmallVec::from_buf([
-        Event::VnoCreditGate(vno, true),
-        Event::SweepBegun(new_sweep(state, SweepPurpose::AbortVno(vno))),
-    ])
-}
-
-pub(crate) fn new_sweep(state: &State, purpose: SweepPurpose) -> Sweep {
-    Sweep { id: state.sweeps_begun + 1, purpose, after: None, part: 0 }
-}
-
-/// Ends a session without the switch's word: holds go back, what was reported stays charged.
-pub(crate) fn end_session(session: &Session, cause: EndCause) -> Event {
-    let mut draft = Draft::default();
-    let mut groups = session.groups.clone();
-    for group in &mut groups {
-        release(&mut draft, group);
-        group.phase = Phase::Idle;
-        group.granted = 0;
-    }
-    let draft = draft.settled();
-    let movements = Movements {
-        buckets: draft.buckets,
-        counters: draft.counters,
-        wholesale_held: draft.wholesale_held,
-    };
-    let closing = SessionClosing { session: session.id, cause, groups, trail: None };
-    Event::SessionClosed(Box::new(closing), movements)
-}
-
-/// The session's supervision timer fired (Tcc, RFC 8506 section 8.4): settle it when it is really due.
-pub(crate) fn decide_supervision(state: &State, id: SessionId, now: Timestamp) -> Supervision {
-    match state.sessions.get(&id) {
-        None => Supervision::Gone,
-        Some(session) if session.supervised_until <= now => {
-            Supervision::Settled(Box::new(end_session(session, EndCause::Lost)))
-        }
-        Some(session) => Supervision::NotBefore(session.supervised_until),
-    }
-}
-
-pub(crate) enum Supervision {
-    Gone,
-    Settled(Box<Event>),
-    NotBefore(Timestamp),
 }

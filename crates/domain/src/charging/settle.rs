@@ -9,7 +9,7 @@ use super::rates::{Priced, priced, retail_of};
 use super::request::Declined;
 use crate::catalogue::Use;
 use crate::identifier::AccountId;
-use crate::money::{Amount, Currency, Money, Rounding};
+use crate::money::{Amount, Currency, Rounding};
 use crate::period::calendar_month;
 use crate::quantity::Unit;
 use crate::rating::{BandIndex, Exact, LegSoFar, Schedule};
@@ -44,39 +44,7 @@ pub(super) fn use_units(
     Ok(())
 }
 
-/// Takes money whose amount was named, from the first account that pays in money and has it.
-pub(super) fn take_named(
-    charging: &Charging<'_>,
-    draft: &mut Draft,
-    group: &mut Group,
-    money: Money,
-) -> Result<(), Declined> {
-    let usage = charging.usage(group.key);
-    let payers = charging.payers_of(group, &usage);
-    let mut able = payers.iter().filter(|payer| payer.pays == Pays::Everything).peekable();
-    able.peek().ok_or(Declined::NoPayer)?;
-    if money.amount > Amount::LARGEST {
-        return Err(Declined::AmountOutOfRange);
-    }
-    let mut refusal = Declined::CurrencyMismatch;
-    for payer in able.filter(|payer| payer.account.currency == money.currency) {
-        if charging.money_free(draft, payer, &usage) < money.amount {
-            refusal = Declined::InsufficientBalance;
-            continue;
-        }
-        leg_of(&mut group.payers, payer).meter.net = money.amount;
-        group.used =
-            u64::try_from(money.amount.micros()).map_err(|_| Declined::AmountOutOfRange)?;
-        group.billable = group.used;
-        charging.pay(draft, payer, &usage, money.amount);
-        charge_wholesale(charging, draft, group, charging.now)?;
-        share_content(charging, group);
-        return Ok(());
-    }
-    Err(refusal)
-}
-
-fn share_content(charging: &Charging<'_>, group: &mut Group) {
+pub(super) fn share_content(charging: &Charging<'_>, group: &mut Group) {
     let net = group.retail_net();
     if let Some(content) = &mut group.content
         && let Some(provider) = charging.state.registry.content_provider(content.provider)
@@ -289,7 +257,10 @@ pub(super) fn so_far(
     }
 }
 
-fn leg_of<'a>(legs: &'a mut SmallVec<[PayerLeg; 1]>, payer: &Payer<'_>) -> &'a mut PayerLeg {
+pub(super) fn leg_of<'a>(
+    legs: &'a mut SmallVec<[PayerLeg; 1]>,
+    payer: &Payer<'_>,
+) -> &'a mut PayerLeg {
     let found = legs.iter().position(|leg| leg.account == payer.id);
     let index = found.unwrap_or_else(|| {
         legs.push(PayerLeg::new(payer.id, payer.account.currency));
@@ -380,7 +351,7 @@ fn charge_cost(
     Ok(())
 }
 
-fn charge_wholesale(
+pub(super) fn charge_wholesale(
     charging: &Charging<'_>,
     draft: &mut Draft,
     group: &mut Group,

@@ -15,6 +15,8 @@ pub struct CreditControlAnswer<'a> {
     pub groups: Vec<AnswerGroup<'a>>,
     /// Granted on the command level (one-time events, requests without multiple services).
     pub granted: Option<Units>,
+    /// Unix seconds, inside the granted units.
+    pub tariff_time_change: Option<i64>,
     pub validity_seconds: Option<u32>,
     pub final_unit: Option<FinalUnit<'a>>,
     pub cost: Option<DecimalMoney>,
@@ -122,9 +124,7 @@ pub fn write_answer(
             message.u32(code, value);
         }
     }
-    if let Some(granted) = &answer.granted {
-        message.group(code::GRANTED_SERVICE_UNIT, |group| granted.write(group));
-    }
+    write_granted(&mut message, answer.granted.as_ref(), answer.tariff_time_change);
     for group in &answer.groups {
         group.write(&mut message);
     }
@@ -144,17 +144,24 @@ pub fn write_answer(
     message.finish();
 }
 
+fn write_granted(
+    message: &mut MessageWriter<'_>,
+    granted: Option<&Units>,
+    tariff_time_change: Option<i64>,
+) {
+    let Some(granted) = granted else { return };
+    message.group(code::GRANTED_SERVICE_UNIT, |units| {
+        if let Some(at) = tariff_time_change {
+            units.time(code::TARIFF_TIME_CHANGE, at);
+        }
+        granted.write(units);
+    });
+}
+
 impl AnswerGroup<'_> {
     fn write(&self, message: &mut MessageWriter<'_>) {
         message.group(code::MULTIPLE_SERVICES_CREDIT_CONTROL, |group| {
-            if let Some(granted) = &self.granted {
-                group.group(code::GRANTED_SERVICE_UNIT, |units| {
-                    if let Some(at) = self.tariff_time_change {
-                        units.time(code::TARIFF_TIME_CHANGE, at);
-                    }
-                    granted.write(units);
-                });
-            }
+            write_granted(group, self.granted.as_ref(), self.tariff_time_change);
             for (code, value) in [
                 (code::SERVICE_IDENTIFIER, self.service_identifier),
                 (code::RATING_GROUP, self.rating_group),

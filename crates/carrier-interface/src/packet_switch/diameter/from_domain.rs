@@ -8,7 +8,7 @@ use diameter_protocol::credit_control::{
 use tandem_domain::charging::{
     Declined, EventAnswer, Granted, GroupAnswer, GroupOutcome, SessionAnswer,
 };
-use tandem_domain::money::Money;
+use tandem_domain::money::{Amount, Currency, Money};
 use tandem_domain::party::{FailureHandling, FinalUnitAction};
 use tandem_domain::quantity::Unit;
 
@@ -84,6 +84,7 @@ pub(super) fn session(
     };
     let only = group(only);
     wire.granted = only.granted;
+    wire.tariff_time_change = only.tariff_time_change;
     wire.validity_seconds = only.validity_seconds;
     wire.final_unit = only.final_unit;
     (only.result.0, wire)
@@ -122,7 +123,7 @@ fn grant<'a>(group: &mut AnswerGroup<'a>, granted: &'a Granted) {
     if granted.amount == 0 {
         return;
     }
-    group.granted = Some(units(granted.unit, granted.amount));
+    group.granted = Some(units(granted.unit, granted.amount, granted.currency));
     group.tariff_time_change = granted.tariff_change.map(|at| at.seconds());
     group.holding_seconds = (granted.holding_seconds > 0).then_some(granted.holding_seconds);
     // The thresholds are 32 bits wide, whatever the grant.
@@ -136,7 +137,7 @@ fn grant<'a>(group: &mut AnswerGroup<'a>, granted: &'a Granted) {
     }
 }
 
-fn units(unit: Unit, amount: u64) -> Units {
+fn units(unit: Unit, amount: u64, currency: Option<Currency>) -> Units {
     match unit {
         Unit::Seconds => {
             Units { seconds: Some(u32::try_from(amount).unwrap_or(u32::MAX)), ..Units::default() }
@@ -145,8 +146,12 @@ fn units(unit: Unit, amount: u64) -> Units {
         Unit::Messages | Unit::Events => {
             Units { service_specific: Some(amount), ..Units::default() }
         }
-        // Money is not granted on Ro and Gy (TS 32.299 section 6.4.3): the cost says what was taken.
-        Unit::Money => Units::default(),
+        // Only to who asks in money: Ro and Gy never do (TS 32.299 section 6.4.3).
+        Unit::Money => {
+            let amount = Amount::from_micros(i64::try_from(amount).unwrap_or(i64::MAX));
+            let money = currency.map(|currency| decimal(Money::new(amount, currency)));
+            Units { money, ..Units::default() }
+        }
     }
 }
 
@@ -161,8 +166,11 @@ pub(super) fn event(
     wire.cost = answer.cost.map(decimal);
     wire.check_balance = answer.has_credit;
     if shape.action == Some(RequestedAction::DirectDebiting) {
-        wire.direct_debiting_failure_handling = Some(0);
-        let granted = units(answer.unit, answer.granted);
+        // TERMINATE_OR_BUFFER or CONTINUE (RFC 8506 section 8.15): what the VNO says of sessions goes for events.
+        let goes_on = answer.failure_handling == Some(FailureHandling::Continue);
+        wire.direct_debiting_failure_handling = Some(u32::from(goes_on));
+        let currency = answer.cost.map(|cost| cost.currency);
+        let granted = units(answer.unit, answer.granted, currency);
         if shape.in_groups {
             wire.groups.push(AnswerGroup {
                 rating_group: shape.group.rating_group,

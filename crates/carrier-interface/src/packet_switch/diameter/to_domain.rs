@@ -7,13 +7,13 @@ use diameter_protocol::credit_control::{
 };
 use smallvec::SmallVec;
 use tandem_domain::charging::{
-    Context, EndCause, EventAction, EventRequest, GroupKey, GroupRequest, SessionRequest,
-    SessionVerb, TariffChange, UnitCounts, UsedUnits,
+    Context, EndCause, EventAction, EventRequest, GroupKey, GroupRequest, NamedMoney,
+    SessionRequest, SessionVerb, TariffChange, UnitCounts, UsedUnits,
 };
 use tandem_domain::command::Command;
 use tandem_domain::digits::Digits;
 use tandem_domain::identifier::{Identity, IdentityKind, PeerId};
-use tandem_domain::money::{Amount, Currency, Money};
+use tandem_domain::money::{Amount, Currency};
 use tandem_domain::service::{Direction, Service};
 
 /// What the answer needs to know of the request beside its header.
@@ -204,27 +204,25 @@ fn used_units<'a>(used: WireUsed) -> Result<UsedUnits, Fault<'a>> {
 }
 
 fn counts<'a>(units: &Units) -> Result<UnitCounts, Fault<'a>> {
-    let money = match units.money {
-        None => None,
-        Some(decimal) => {
-            let number = decimal.currency.and_then(|number| u16::try_from(number).ok());
-            let currency = number.and_then(Currency::from_number);
-            let (Some(micros), Some(currency)) = (decimal.micros(), currency) else {
-                return Err(Fault {
-                    result: ResultCode::INVALID_AVP_VALUE,
-                    avp: diameter_protocol::writer::FailedAvp::Missing(
-                        diameter_protocol::code::CC_MONEY,
-                    ),
-                });
-            };
-            Some(Money::new(Amount::from_micros(micros), currency))
-        }
-    };
+    let money = units.money.map(|decimal| {
+        let known = |number: u32| Currency::from_number(u16::try_from(number).ok()?);
+        let currency = match decimal.currency {
+            Some(number) => Some(known(number)?),
+            None => None,
+        };
+        Some(NamedMoney { amount: Amount::from_micros(decimal.micros()?), currency })
+    });
+    if money == Some(None) {
+        return Err(Fault {
+            result: ResultCode::INVALID_AVP_VALUE,
+            avp: diameter_protocol::writer::FailedAvp::Missing(diameter_protocol::code::CC_MONEY),
+        });
+    }
     Ok(UnitCounts {
         seconds: units.seconds.map(u64::from),
         octets: units.octets(),
         service_specific: units.service_specific,
-        money,
+        money: money.flatten(),
     })
 }
 

@@ -1,0 +1,61 @@
+//! Ends that no switch asked for: supervision, and the VNO's own credit.
+
+use smallvec::SmallVec;
+
+use super::draft::Draft;
+use super::grant::release;
+use super::group::Phase;
+use super::session::{EndCause, Session};
+use crate::event::{Event, Movements, SessionClosing};
+use crate::identifier::{SessionId, VnoId};
+use crate::state::State;
+use crate::sweep::{Sweep, SweepPurpose};
+use crate::time::Timestamp;
+
+/// The VNO's own money ended: its sessions are ended too.
+pub(super) fn close_gate(state: &State, vno: VnoId) -> SmallVec<[Event; 2]> {
+    SmallVec::from_buf([
+        Event::VnoCreditGate(vno, true),
+        Event::SweepBegun(new_sweep(state, SweepPurpose::AbortVno(vno))),
+    ])
+}
+
+pub(crate) fn new_sweep(state: &State, purpose: SweepPurpose) -> Sweep {
+    Sweep { id: state.sweeps_begun + 1, purpose, after: None, part: 0 }
+}
+
+/// Ends a session without the switch's word: holds go back, what was reported stays charged.
+pub(crate) fn end_session(session: &Session, cause: EndCause) -> Event {
+    let mut draft = Draft::default();
+    let mut groups = session.groups.clone();
+    for group in &mut groups {
+        release(&mut draft, group);
+        group.phase = Phase::Idle;
+        group.granted = 0;
+    }
+    let draft = draft.settled();
+    let movements = Movements {
+        buckets: draft.buckets,
+        counters: draft.counters,
+        wholesale_held: draft.wholesale_held,
+    };
+    let closing = SessionClosing { session: session.id, cause, groups, trail: None };
+    Event::SessionClosed(Box::new(closing), movements)
+}
+
+/// The session's supervision timer fired (Tcc, RFC 8506 section 8.4): settle it when it is really due.
+pub(crate) fn decide_supervision(state: &State, id: SessionId, now: Timestamp) -> Supervision {
+    match state.sessions.get(&id) {
+        None => Supervision::Gone,
+        Some(session) if session.supervised_until <= now => {
+            Supervision::Settled(Box::new(end_session(session, EndCause::Lost)))
+        }
+        Some(session) => Supervision::NotBefore(session.supervised_until),
+    }
+}
+
+pub(crate) enum Supervision {
+    Gone,
+    Settled(Box<Event>),
+    NotBefore(Timestamp),
+}
