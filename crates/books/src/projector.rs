@@ -114,6 +114,7 @@ impl Projector {
         self.state.subscribers = Default::default();
         self.state.identities = Default::default();
         self.state.sessions.clear();
+        self.state.sessions_in_order.clear();
         self.state.session_keys.clear();
         self.state.sessions_of.clear();
         self.state.answered = Answered::default();

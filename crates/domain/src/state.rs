@@ -2,7 +2,7 @@
 //!
 //! Only [`apply`](crate::apply::apply) changes it, and only from records of the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -63,6 +63,8 @@ pub struct State {
     pub subscribers: Subscribers,
     pub identities: Identities,
     pub sessions: Parts<SessionId, Box<Session>>,
+    /// The open sessions in the order in which they were opened, VNO by VNO: for lists, page by page.
+    pub sessions_in_order: BTreeSet<SessionId>,
     pub session_keys: Parts<Box<[u8]>, SessionId>,
     /// Open sessions by every subscriber whose line or account they use.
     pub sessions_of: Parts<SubscriberId, SmallVec<[SessionId; 2]>>,
@@ -145,6 +147,7 @@ impl State {
             self.watch(subscriber, session.id);
         }
         self.timers.arm(session.supervised_until, TimerKey::Session(session.id));
+        self.sessions_in_order.insert(session.id);
         self.sessions.insert(session.id, session);
     }
 

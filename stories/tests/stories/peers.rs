@@ -1,13 +1,20 @@
 //! Peers that we did not write: python-diameter as the gateway, freeDiameter as a strict relay, tshark as the judge.
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::broker::Broker;
-use serde_json::Value;
+use crate::broker::{Broker, account};
+use crate::phone::{DataSession, MIB, granted};
+use diameter_protocol::credit_control::{
+    DecimalMoney, RequestHead, RequestType, RequestedAction, SubscriptionId, SubscriptionIdType,
+    Units,
+};
+use serde_json::{Value, json};
+use tandem_simulators::gateway::{Gateway, Push};
 
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/gy_client.py");
 
@@ -76,6 +83,12 @@ impl Capture {
         let capturing =
             said.find(|line| line.as_ref().is_ok_and(|line| line.contains("Capturing on")));
         assert!(capturing.is_some(), "tshark captures");
+        // It says so a moment too early: the file's head is written when the device is open.
+        let started = Instant::now();
+        while std::fs::metadata(file).map_or(0, |file| file.len()) == 0 {
+            assert!(started.elapsed() < Duration::from_secs(20), "tshark captures");
+            std::thread::yield_now();
+        }
         Capture { tshark: Running(child), drain: std::thread::spawn(move || said.count()) }
     }
 
@@ -117,11 +130,15 @@ fn a_gateway_that_is_not_ours_runs_a_session_and_tshark_finds_nothing_wrong_with
     assert_good(&output);
     // 6 MiB at 0.10 with 19 % on top.
     assert_eq!(broker.balance("aria", &alice), "9.286");
-    let messages = wait_for_messages(&tshark, &capture, port);
+    // CCR-I, CCR-U, CCR-U, CCR-T with their answers.
+    let messages = wait_for_messages(&tshark, &capture, port, 8);
     listening.stop();
-    // CER, CCR-I, CCR-U, CCR-U, CCR-T with their answers.
-    assert!(messages.len() >= 10, "{messages:?}");
-    for message in &messages {
+    assert_ours_are_good(&messages, port);
+}
+
+/// Nothing that we sent is malformed or unknown to tshark.
+fn assert_ours_are_good(messages: &[String], port: u16) {
+    for message in messages {
         let fields: Vec<&str> = message.split('\t').collect();
         let ours = fields.first() == Some(&port.to_string().as_str());
         let (malformed, unknown) =
@@ -130,8 +147,9 @@ fn a_gateway_that_is_not_ours_runs_a_session_and_tshark_finds_nothing_wrong_with
     }
 }
 
-/// What tshark makes of the capture, once the last answer is in it: source port, command, malformed, unknown AVPs.
-fn wait_for_messages(tshark: &Path, capture: &Path, port: u16) -> Vec<String> {
+/// What tshark makes of the capture, once so many messages of credit control are in it:
+/// source port, commands, malformed, unknown AVPs.
+fn wait_for_messages(tshark: &Path, capture: &Path, port: u16, wanted: usize) -> Vec<String> {
     let started = Instant::now();
     loop {
         let output = Command::new(tshark)
@@ -152,13 +170,108 @@ fn wait_for_messages(tshark: &Path, capture: &Path, port: u16) -> Vec<String> {
             .expect("tshark reads");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let messages: Vec<String> = text.lines().map(str::to_owned).collect();
-        let credit_control = messages
-            .iter()
-            .filter(|line| line.split('\t').nth(1).is_some_and(|code| code.contains("272")));
-        if credit_control.count() >= 8 || started.elapsed() > Duration::from_secs(20) {
+        // Several may share a segment.
+        let codes = messages.iter().filter_map(|line| line.split('\t').nth(1));
+        let credit_control: usize = codes.map(|codes| codes.matches("272").count()).sum();
+        if credit_control >= wanted {
             return messages;
         }
+        assert!(started.elapsed() < Duration::from_secs(20), "of {wanted}: {messages:?}");
         std::thread::yield_now();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_answer_and_push_is_read_by_tshark() {
+    let Some(tshark) = needs(on_path("tshark"), "tshark") else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(&directory.path().join("data"), None);
+    broker.build_world();
+    let portal =
+        json!({"final_unit": {"action": "redirect", "address": "http://top-up.aria.example"}});
+    broker.ask("PATCH", "/v1/vnos/aria", portal);
+    let alice = broker.subscriber("aria", "+491511", "0.30");
+    let port = broker.diameter.port();
+    let capture = directory.path().join("capture.pcap");
+    let listening = Capture::start(&tshark, &format!("tcp port {port}"), &capture);
+    let (gateway, mut pushes) =
+        Gateway::connect(broker.diameter, "pgw.wavecom.example", "wavecom.example", 1)
+            .await
+            .expect("connected");
+    let asked = Cell::new(0);
+    let ask = async |change: &dyn Fn(&mut RequestHead<'_>)| {
+        asked.set(asked.get() + 1);
+        let ids = [SubscriptionId { kind: SubscriptionIdType::E164, data: "491511" }];
+        let id = format!("pgw.wavecom.example;7;{}", asked.get());
+        let mut head = DataSession::head(&gateway, &id, &ids);
+        change(&mut head);
+        gateway.ask(&head).await.expect("an answer")
+    };
+
+    // Redirected at the end of the money, brought back by a top-up (RAR), ended by the VNO (ASR).
+    let mut session = DataSession::new("pgw.wavecom.example;1;2", "491511");
+    let mut answer = session.open(&gateway).await;
+    while granted(&answer) > 0 {
+        answer = session.report(&gateway, granted(&answer)).await;
+    }
+    assert_eq!(answer.groups[0].final_action, Some(1));
+    broker.top_up("aria", &account(&alice), "20.00");
+    assert_eq!(pushes.recv().await, Some(Push::ReAuth(session.id.clone())));
+    session.report(&gateway, MIB).await;
+    let sessions = broker.ask("GET", "/v1/vnos/aria/sessions", Value::Null);
+    let open = sessions["items"][0]["id"].as_str().expect("an open session");
+    broker.ask("DELETE", &format!("/v1/vnos/aria/sessions/{open}"), Value::Null);
+    assert_eq!(pushes.recv().await, Some(Push::Abort(session.id.clone())));
+    session.close(&gateway, 0).await;
+
+    // One-time events of each kind, by units and by money.
+    let euros = |cents: i64, currency| Units {
+        money: Some(DecimalMoney { digits: cents, exponent: -2, currency }),
+        ..Units::default()
+    };
+    for action in [
+        RequestedAction::DirectDebiting,
+        RequestedAction::CheckBalance,
+        RequestedAction::PriceEnquiry,
+        RequestedAction::RefundAccount,
+    ] {
+        for units in [Units { service_specific: Some(1), ..Units::default() }, euros(50, None)] {
+            let answer = ask(&|head| {
+                head.service_context = "32274@3gpp.org";
+                head.request_type = RequestType::Event;
+                head.requested_action = Some(action);
+                head.requested = Some(units);
+                head.recipient = Some("491522");
+            })
+            .await;
+            assert_eq!(answer.result, 2001, "{action:?} {units:?}");
+        }
+    }
+    // A session whose units are money, one on the command level, and one that is refused with what was wrong.
+    let in_money = |head: &mut RequestHead<'_>, units| {
+        head.service_context = "content@shop.example";
+        head.requested = Some(units);
+    };
+    let granted = ask(&|head| in_money(head, euros(250, Some(978)))).await;
+    assert_eq!(granted.granted.and_then(|units| units.money?.micros()), Some(2_500_000));
+    let refused = ask(&|head| in_money(head, euros(250, Some(7)))).await;
+    assert_eq!(refused.result, 5004);
+    let call = ask(&|head| {
+        head.service_context = "32260@3gpp.org";
+        head.called_party = Some("tel:+4930901820");
+        head.requested = Some(Units { seconds: Some(60), ..Units::default() });
+    })
+    .await;
+    assert!(call.granted.is_some_and(|units| units.seconds.is_some()), "{call:?}");
+
+    // Each with its answer, the redirected session's at least seven beside them.
+    let messages = wait_for_messages(&tshark, &capture, port, 2 * (asked.get() + 7));
+    listening.stop();
+    assert_ours_are_good(&messages, port);
+    for command in ["257", "258", "274"] {
+        let named =
+            |line: &String| line.split('\t').nth(1).is_some_and(|all| all.contains(command));
+        assert!(messages.iter().any(named), "{command} is in the capture");
     }
 }
 

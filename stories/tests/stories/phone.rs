@@ -62,30 +62,46 @@ impl DataSession {
             ..RequestGroup::default()
         };
         let head = RequestHead {
-            session_id: &self.id,
+            request_type: kind,
+            number: self.number,
+            groups: &[group],
+            access_point: Some("internet"),
+            serving_network: self.serving_network,
+            ..DataSession::head(gateway, &self.id, &ids)
+        };
+        gateway.ask(&head).await.ok()
+    }
+
+    /// The first request of a data session that names no group.
+    pub fn head<'a>(
+        gateway: &'a Gateway,
+        id: &'a str,
+        ids: &'a [SubscriptionId<'a>],
+    ) -> RequestHead<'a> {
+        RequestHead {
+            session_id: id,
             origin: Identity { host: gateway.host(), realm: gateway.realm() },
             destination_realm: "tandem.example",
             destination_host: None,
             service_context: "32251@3gpp.org",
-            request_type: kind,
-            number: self.number,
+            request_type: RequestType::Initial,
+            number: 0,
             hop_by_hop: 0,
             end_to_end: 0,
             is_retransmission: false,
             origin_state_id: None,
-            subscription_ids: &ids,
+            subscription_ids: ids,
             requested_action: None,
             event_timestamp: None,
             requested: None,
             service_identifier: None,
-            groups: &[group],
-            access_point: Some("internet"),
-            serving_network: self.serving_network,
+            groups: &[],
+            access_point: None,
+            serving_network: None,
             called_party: None,
             calling_party: None,
             recipient: None,
-        };
-        gateway.ask(&head).await.ok()
+        }
     }
 
     pub async fn open(&mut self, gateway: &Gateway) -> CreditControlResult {

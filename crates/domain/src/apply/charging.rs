@@ -94,6 +94,7 @@ pub(super) fn close(
     movements: &Movements,
 ) -> Result<(), &'static str> {
     let mut session = state.sessions.remove(&closing.session).ok_or("unknown session")?;
+    state.sessions_in_order.remove(&closing.session);
     state.session_keys.remove(&session.key);
     let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
     tally.calls = tally.calls.saturating_sub(u32::from(session.context.service == Service::Voice));

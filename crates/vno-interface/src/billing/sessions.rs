@@ -1,5 +1,7 @@
 //! Sessions that are open now.
 
+use std::ops::Bound;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -81,14 +83,9 @@ pub async fn list(
     let (limit, after) = (page.limit()?, page.position()?.unwrap_or(0));
     let after = SessionId::new(vno, u64::try_from(after).unwrap_or(0));
     let read = platform.read(move |state, _| {
-        let mut ids: Vec<SessionId> =
-            state.sessions.keys().copied().filter(|id| id.vno() == vno && *id > after).collect();
-        if ids.len() > limit {
-            ids.select_nth_unstable(limit - 1);
-            ids.truncate(limit);
-        }
-        ids.sort_unstable();
-        ids.iter()
+        let later = (Bound::Excluded(after), Bound::Unbounded);
+        let own = state.sessions_in_order.range(later).take_while(|id| id.vno() == vno);
+        own.take(limit)
             .filter_map(|id| state.sessions.get(id).map(|session| session.as_ref().clone()))
             .collect::<Vec<_>>()
     });
