@@ -341,7 +341,7 @@ impl Engine {
     ) {
         if let Some(peer) = probe_of(owner) {
             if message.status() >= 200 {
-                self.trunks.probed(peer, !matches!(message.status(), 408 | 503));
+                self.trunks.probed(peer, now, !matches!(message.status(), 408 | 503));
             }
             return;
         }
@@ -404,7 +404,7 @@ impl Engine {
             }
         };
         if let Some(peer) = probe_of(owner) {
-            self.trunks.probed(peer, false);
+            self.trunks.probed(peer, now, false);
         } else if let Some(call) = self.calls.get_mut(owner) {
             call.unanswered(io!(self, now), client, status);
             self.tidy(owner);

@@ -1,13 +1,14 @@
 //! SIP: a signalling back-to-back user agent between subscribers' phones, carriers' trunks and the platform.
 //!
 //! `engine` gives every message its place; `call` is one call, without sockets or clocks; `trunks` knows the
-//! carriers' switches; `registrar` the subscribers' phones, `proving` their passwords; `server` and `streams` own the
+//! carriers' switches and `measured` how well they do; `registrar` the subscribers' phones, `proving` their passwords; `server` and `streams` own the
 //! sockets.
 
 mod call;
 mod datagrams;
 mod engine;
 mod headers;
+mod measured;
 mod proving;
 mod refusals;
 mod registrar;

@@ -12,16 +12,7 @@ use tandem_domain::identifier::{CarrierId, PeerId};
 use tandem_domain::party::Standing;
 use tandem_domain::routing::Candidate;
 
-/// Between two probes of a switch.
-pub const PROBE_EVERY: u64 = 30_000;
-/// Unanswered probes that take it out, answered ones that bring it back.
-const MISSES_MAX: u32 = 3;
-const ANSWERS_MIN: u32 = 2;
-/// Failures in a row that open the breaker, and for how long.
-const FAILURES_MAX: u32 = 5;
-const BREAK_MILLIS: u64 = 30_000;
-/// Calls after which what was measured earlier counts half.
-const WINDOW: u32 = 200;
+use super::measured::{Health, Quality};
 
 /// One switch, as it is now.
 struct Switch {
@@ -34,15 +25,9 @@ struct Switch {
     /// Calls that may still begin in this second.
     second: u64,
     begun: u32,
-    is_up: bool,
-    misses: u32,
-    answers: u32,
-    failures: u32,
-    closed_until: Millis,
+    health: Health,
     probe_at: Millis,
-    attempts: u32,
-    answered: u32,
-    post_dial_delay: u64,
+    quality: Quality,
 }
 
 /// A trunk with one of its channels taken.
@@ -104,15 +89,9 @@ impl Trunks {
                     active: 0,
                     second: 0,
                     begun: 0,
-                    is_up: true,
-                    misses: 0,
-                    answers: 0,
-                    failures: 0,
-                    closed_until: Millis(0),
+                    health: Health::default(),
                     probe_at: Millis(0),
-                    attempts: 0,
-                    answered: 0,
-                    post_dial_delay: 0,
+                    quality: Quality::default(),
                 },
             };
             self.switches.insert(peer.id, switch);
@@ -157,7 +136,11 @@ impl Trunks {
         let usable =
             self.switches.values().filter(|one| one.trunk.carries_calls && one.is_free(now));
         let mut candidates: SmallVec<[Candidate; 8]> = usable
-            .map(|one| Candidate { trunk: one.peer, carrier: one.carrier, quality: one.quality() })
+            .map(|one| Candidate {
+                trunk: one.peer,
+                carrier: one.carrier,
+                quality: one.quality.score(),
+            })
             .collect();
         candidates.sort_by_key(|one| one.trunk.number());
         candidates
@@ -170,11 +153,8 @@ impl Trunks {
             return None;
         }
         switch.begin(now);
-        switch.attempts += 1;
-        if switch.attempts > WINDOW {
-            switch.attempts /= 2;
-            switch.answered /= 2;
-        }
+        switch.health.call_begins();
+        switch.quality.attempted();
         Some(Seized {
             flow: switch.flow,
             trusted: switch.trunk.is_trusted,
@@ -195,20 +175,27 @@ impl Trunks {
     pub fn release(&mut self, peer: PeerId) {
         if let Some(switch) = self.switches.get_mut(&peer) {
             switch.active = switch.active.saturating_sub(1);
+            switch.health.call_ends();
         }
     }
 
     pub fn rang(&mut self, peer: PeerId, millis: u64) {
         if let Some(switch) = self.switches.get_mut(&peer) {
-            switch.post_dial_delay = (switch.post_dial_delay * 7 + millis) / 8;
-            switch.failures = 0;
+            switch.quality.rang(millis);
         }
     }
 
     pub fn answered(&mut self, peer: PeerId) {
         if let Some(switch) = self.switches.get_mut(&peer) {
-            switch.answered += 1;
-            switch.failures = 0;
+            switch.quality.answered();
+            switch.health.did_well();
+        }
+    }
+
+    /// An answered call there is over.
+    pub fn talked(&mut self, peer: PeerId, millis: u64) {
+        if let Some(switch) = self.switches.get_mut(&peer) {
+            switch.quality.talked(millis / 1000);
         }
     }
 
@@ -216,15 +203,11 @@ impl Trunks {
     pub fn failed(&mut self, peer: PeerId, now: Millis, is_fault: bool, retry_after: Option<u64>) {
         let Some(switch) = self.switches.get_mut(&peer) else { return };
         if !is_fault {
-            switch.failures = 0;
-            return;
+            return switch.health.did_well();
         }
-        switch.failures += 1;
+        switch.health.did_fail(now);
         if let Some(seconds) = retry_after {
-            switch.closed_until = now.plus(seconds.min(300) * 1000);
-        } else if switch.failures >= FAILURES_MAX {
-            switch.failures = 0;
-            switch.closed_until = now.plus(BREAK_MILLIS);
+            switch.health.is_busy(now, seconds);
         }
     }
 
@@ -233,23 +216,16 @@ impl Trunks {
         let probed = self.switches.values_mut().filter(|one| one.trunk.is_probed);
         let due = probed.filter(|one| one.probe_at <= now);
         due.map(|one| {
-            one.probe_at = now.plus(PROBE_EVERY);
+            one.probe_at = one.health.next_probe(now);
             (one.peer, one.flow)
         })
         .collect()
     }
 
     /// How a probe ended: any final answer but 408 and 503 is a sign of life.
-    pub fn probed(&mut self, peer: PeerId, is_alive: bool) {
-        let Some(switch) = self.switches.get_mut(&peer) else { return };
-        if is_alive {
-            switch.misses = 0;
-            switch.answers += 1;
-            switch.is_up |= switch.answers >= ANSWERS_MIN;
-        } else {
-            switch.answers = 0;
-            switch.misses += 1;
-            switch.is_up &= switch.misses < MISSES_MAX;
+    pub fn probed(&mut self, peer: PeerId, now: Millis, is_alive: bool) {
+        if let Some(switch) = self.switches.get_mut(&peer) {
+            switch.health.probed(now, is_alive);
         }
     }
 }
@@ -263,7 +239,7 @@ impl Switch {
     }
 
     fn is_free(&self, now: Millis) -> bool {
-        self.is_up && now >= self.closed_until && self.has_room(now)
+        self.health.is_open(now, self.trunk.is_probed) && self.has_room(now)
     }
 
     fn begin(&mut self, now: Millis) {
@@ -273,13 +249,5 @@ impl Switch {
         }
         self.begun += 1;
         self.active += 1;
-    }
-
-    /// Answer-seizure ratio for most of it, the delay until it rings for the rest.
-    fn quality(&self) -> u16 {
-        // Little is known after few calls: begin at seven in ten.
-        let ratio = u64::from(self.answered + 7) * 1000 / u64::from(self.attempts + 10);
-        let speed = 1000 - (self.post_dial_delay / 5).min(1000);
-        ((ratio.min(1000) * 7 + speed * 3) / 10) as u16
     }
 }

@@ -220,6 +220,11 @@ impl Call {
         // Of a call that was lost with the process before this one, nothing after its last sign of life.
         let known = self.alive_at.unwrap_or(io.now);
         let seconds = self.answered.map_or(0, |answered| known.since(answered).div_ceil(1000));
+        if let (Some(answered), Some(trunk)) =
+            (self.answered, self.b.as_ref().and_then(|leg| leg.trunk))
+        {
+            io.trunks.talked(trunk, known.since(answered));
+        }
         self.drop_relays(io);
         // A cut comes with the tick after its moment: that is not the subscriber's time.
         let seconds =

@@ -402,8 +402,8 @@ impl Call {
         let status =
             if is_between_us || (leg.trunk.is_some() && status == 408) { 503 } else { status };
         if let Some(trunk) = leg.trunk {
-            io.trunks.release(trunk);
             io.trunks.failed(trunk, io.now, advances, retry_after);
+            io.trunks.release(trunk);
         }
         self.last_refusal =
             Some(Refusal { status, cause, text: sip_protocol::status::reason(status) });
