@@ -176,6 +176,13 @@ pub struct LineCalls {
     pub spend_max: Option<Amount>,
 }
 
+impl LineCalls {
+    /// What running calls follow when it changes: seconds of one call, and money of a month.
+    pub fn limits(&self) -> (u32, Option<Amount>) {
+        (self.seconds_max, self.spend_max)
+    }
+}
+
 /// Asked before a call is connected.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Webhook {
@@ -267,6 +274,11 @@ pub struct VnoCalls {
 }
 
 impl VnoCalls {
+    /// What running calls follow when it changes: seconds of one call, and money of a month.
+    pub fn limits(&self) -> (u32, Option<Amount>) {
+        (self.seconds_max, self.spend_max)
+    }
+
     /// How carriers are ranked at this moment.
     pub fn routing_at(&self, at: Timestamp, time_zone: &str) -> &RoutingPolicy {
         let mut open = self.routing_hours.iter().filter(|one| one.window.contains(at, time_zone));

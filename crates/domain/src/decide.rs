@@ -10,6 +10,7 @@ use crate::event::{Event, Record, Remembered};
 use crate::identifier::SessionId;
 use crate::parts::Parts;
 use crate::provisioning;
+use crate::service::Service;
 use crate::state::State;
 use crate::sweep::{Sweep, SweepPurpose};
 use crate::time::Timestamp;
@@ -154,6 +155,15 @@ fn sweep(state: &State, now: Timestamp) -> Decision {
                     Order::Abort,
                     now,
                 ));
+                issued += 1;
+            }
+            SweepPurpose::LimitCalls(vno)
+                if session.id.vno() == *vno
+                    && session.context.service == Service::Voice
+                    && !session.ending =>
+            {
+                let order = Order::Reauthorise(None);
+                decision.events.push(charging::directive(state, issued, session, order, now));
                 issued += 1;
             }
             SweepPurpose::SettlePeer(peer, host, value)

@@ -29,4 +29,7 @@ pub enum SweepPurpose {
     /// Let go of a version that is no longer in force, unless a session still uses it.
     #[n(2)]
     RetireVersion(#[n(0)] PriceListVersion),
+    /// The VNO's limits for calls changed: ask for those that run to come again.
+    #[n(3)]
+    LimitCalls(#[n(0)] VnoId),
 }

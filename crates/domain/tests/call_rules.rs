@@ -13,7 +13,7 @@ use tandem_domain::period::WeeklyWindow;
 use tandem_domain::rating::RateSpec;
 use tandem_domain::routing::Candidate;
 use tandem_domain::service::Service;
-use world::{Phone, World, amount, untaxed, voice_rate};
+use world::{Phone, World, amount, granted, outcome, untaxed, voice_rate};
 
 const VNO: VnoId = VnoId::new(0);
 
@@ -116,12 +116,15 @@ fn calls_at_once_are_counted_for_line_subscriber_and_vno() {
 #[test]
 fn the_shorter_of_the_longest_calls_holds() {
     let mut house = House::new();
-    house.rule(VnoCalls { seconds_max: 3600, ..VnoCalls::default() });
+    house.rule(VnoCalls { seconds_max: 200, ..VnoCalls::default() });
     let (plan, _) = house.call("+491511", "4930123").expect("placed");
-    assert_eq!(plan.seconds_max, 3600);
+    let seconds = |plan: CallPlan| granted(&Ok(plan.charge.expect("it is charged")));
+    assert_eq!(seconds(plan), 200);
     house.line(LineCalls { seconds_max: 60, ..LineCalls::default() });
-    let (plan, _) = house.call("+491511", "4930123").expect("placed");
-    assert_eq!(plan.seconds_max, 60);
+    let (plan, mut phone) = house.call("+491511", "4930123").expect("placed");
+    assert_eq!(seconds(plan), 60);
+    let over = house.world.session(phone.report(60));
+    assert_eq!(outcome(&over), &GroupOutcome::Declined(Declined::TimeLimit));
 }
 
 #[test]

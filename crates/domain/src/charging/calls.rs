@@ -57,8 +57,6 @@ pub struct CallPlan {
     pub charge: Option<SessionAnswer>,
     pub target: CallTarget,
     pub called: Digits,
-    /// Seconds the call may last; 0 = as long as money lasts.
-    pub seconds_max: u32,
     pub withholds_number: bool,
     /// The paying line's number, to be asserted.
     pub number: Option<Digits>,
@@ -166,7 +164,6 @@ fn inbound(
         charge,
         target,
         called,
-        seconds_max: 0,
         withholds_number: false,
         number: None,
         webhook: None,
@@ -230,7 +227,6 @@ fn outbound(
         charge,
         target,
         called,
-        seconds_max: seconds_max(&charging),
         withholds_number: settings.is_some_and(|calls| calls.withholds_number),
         number,
         webhook: charging.vno.calls.as_deref().and_then(|calls| calls.webhook.clone()),
@@ -264,7 +260,6 @@ fn emergency_plan(state: &State, request: &CallRequest, line: LineId, called: Di
         charge: None,
         target: CallTarget::Carriers(routes.collect()),
         called,
-        seconds_max: 0,
         withholds_number: false,
         number,
         webhook: None,
@@ -310,13 +305,6 @@ fn running_calls<'a>(charging: &Charging<'a>) -> impl Iterator<Item = &'a Sessio
     sessions
         .map(Box::as_ref)
         .filter(move |one| one.line.subscriber() == own && one.context.service == Service::Voice)
-}
-
-/// The shorter of what line and VNO allow one call; 0 = no limit.
-fn seconds_max(charging: &Charging<'_>) -> u32 {
-    let own = charging.line.calls.as_deref().map_or(0, |calls| calls.seconds_max);
-    let of_vno = charging.vno.calls.as_deref().map_or(0, |calls| calls.seconds_max);
-    [own, of_vno].into_iter().filter(|most| *most > 0).min().unwrap_or(0)
 }
 
 fn session(

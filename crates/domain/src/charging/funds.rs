@@ -197,6 +197,16 @@ impl<'a> Charging<'a> {
         draft.count(CounterOwner::Subscriber(self.subscriber.id), self.spent_key(), month, units);
     }
 
+    /// How long one call may last: the shorter of what line and VNO allow. None: as long as there is money.
+    pub fn call_seconds_max(&self) -> Option<u64> {
+        if self.context.service != Service::Voice {
+            return None;
+        }
+        let own = self.line.calls.as_deref().map(|calls| calls.seconds_max);
+        let of_vno = self.vno.calls.as_deref().map(|calls| calls.seconds_max);
+        own.into_iter().chain(of_vno).filter(|most| *most > 0).min().map(u64::from)
+    }
+
     fn carried_key(&self) -> (CounterKey, u32) {
         (CounterKey { list: PriceListId::CARRIED, counter: 0 }, calendar_month(self.now, "UTC"))
     }

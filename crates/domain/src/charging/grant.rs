@@ -80,7 +80,17 @@ fn plan_whole<'a>(
         return Err(Declined::VnoCreditExhausted);
     }
     let policy = charging.vno.grant_policy(group.unit);
-    Ok(Plan { retail, policy, usage, payers, further, units, is_last: false, tariff_change: None })
+    Ok(Plan {
+        retail,
+        policy,
+        usage,
+        payers,
+        further,
+        units,
+        is_last: false,
+        is_time_limit: false,
+        tariff_change: None,
+    })
 }
 
 /// The price of these units and nothing before them.
@@ -105,6 +115,8 @@ pub(super) struct Plan<'a> {
     pub units: u64,
     /// Nothing more could be granted after these.
     pub is_last: bool,
+    /// Because the call may last no longer, money or not.
+    pub is_time_limit: bool,
     pub tariff_change: Option<Timestamp>,
 }
 
@@ -127,6 +139,12 @@ fn plan<'a>(
     }
     let wanted =
         requested.of(unit).filter(|n| *n > 0).unwrap_or(policy.slice_max).min(policy.slice_max);
+    let seconds_left = match charging.call_seconds_max().filter(|_| unit == Unit::Seconds) {
+        Some(most) if most <= group.used => return Err(Declined::TimeLimit),
+        Some(most) => most - group.used,
+        None => u64::MAX,
+    };
+    let wanted = wanted.min(seconds_left);
     let sessions = sessions_beside(charging, &payers);
     // Enough to know whether every session beside this one could have as much, twice over.
     let probe_used = wanted.saturating_mul(2 * sessions);
@@ -146,12 +164,23 @@ fn plan<'a>(
     let further =
         if further > cover { retail.rate.whole_increments(group.billable, cover) } else { further };
     let units = units.min(fits(further));
-    let is_last = units >= covered && covered < probe_used;
+    let is_time_limit = units == seconds_left;
+    let is_last = is_time_limit || (units >= covered && covered < probe_used);
     let tariff_change = (unit != Unit::Seconds && retail.prices.switches_at_band_edge())
         .then(|| retail.prices.next_band_edge(charging.now))
         .flatten()
         .filter(|edge| *edge <= charging.now.plus_seconds(u64::from(policy.validity_seconds)));
-    Ok(Plan { retail, policy, usage, payers, further, units, is_last, tariff_change })
+    Ok(Plan {
+        retail,
+        policy,
+        usage,
+        payers,
+        further,
+        units,
+        is_last,
+        is_time_limit,
+        tariff_change,
+    })
 }
 
 /// Sessions that share the payers' money, this one included.
@@ -334,9 +363,14 @@ fn place(
         validity_seconds: plan.policy.validity_seconds,
         threshold: if plan.is_last { 0 } else { threshold },
         holding_seconds: plan.policy.holding_seconds,
-        final_unit: plan.is_last.then(|| FinalUnit(charging.vno.final_unit.clone())),
+        final_unit: plan.is_last.then(|| {
+            // No portal makes a call last longer.
+            let action = charging.vno.final_unit.clone();
+            FinalUnit(if plan.is_time_limit { FinalUnitAction::Terminate } else { action })
+        }),
         tariff_change: plan.tariff_change,
         currency: None,
+        is_time_limit: plan.is_time_limit,
     })
 }
 
@@ -367,5 +401,6 @@ fn nothing_left(
         final_unit: Some(FinalUnit(action)),
         tariff_change: None,
         currency: None,
+        is_time_limit: false,
     })
 }

@@ -36,5 +36,5 @@ pub use draft::{BucketChange, CounterChange, CounterOwner};
 pub(crate) use ending::{Supervision, decide_supervision, end_session, new_sweep};
 pub(crate) use funds::{Charging, Payer};
 pub(crate) use one_time::decide_event;
-pub(crate) use pushes::{abort, decide_peer_state, directive, reauthorise};
+pub(crate) use pushes::{abort, decide_peer_state, directive, limit_calls, reauthorise};
 pub(crate) use sessions::{admit_line, charging, decide_session};

@@ -191,5 +191,6 @@ fn granted(
         final_unit: is_last.then(|| FinalUnit(charging.vno.final_unit.clone())),
         tariff_change: None,
         currency: Some(currency),
+        is_time_limit: false,
     })
 }

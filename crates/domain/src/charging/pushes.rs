@@ -7,7 +7,8 @@ use super::group::{Group, GroupKey, Phase};
 use super::session::Session;
 use crate::directive::{Directive, DirectiveId, Order};
 use crate::event::Event;
-use crate::identifier::{PeerId, SubscriberId};
+use crate::identifier::{LineId, PeerId, SubscriberId};
+use crate::service::Service;
 use crate::state::State;
 use crate::sweep::SweepPurpose;
 use crate::time::Timestamp;
@@ -39,19 +40,44 @@ pub(crate) fn reauthorise(
     all: bool,
     now: Timestamp,
 ) -> Vec<Event> {
+    let wants = |_: &Session, group: &Group| {
+        all || matches!(group.phase, Phase::Waiting | Phase::FinalGrant)
+    };
+    come_again(state, subscriber, wants, 0, now)
+}
+
+/// A limit of the line's calls changed: those that run are asked to come again, and get what is left.
+/// `earlier` orders stand in the same decision already.
+pub(crate) fn limit_calls(
+    state: &State,
+    line: LineId,
+    earlier: usize,
+    now: Timestamp,
+) -> Vec<Event> {
+    let calls = |session: &Session, _: &Group| {
+        session.line == line && session.context.service == Service::Voice
+    };
+    come_again(state, line.subscriber(), calls, earlier, now)
+}
+
+fn come_again(
+    state: &State,
+    subscriber: SubscriberId,
+    wants: impl Fn(&Session, &Group) -> bool,
+    earlier: usize,
+    now: Timestamp,
+) -> Vec<Event> {
     let mut events = Vec::new();
     let sessions = state.sessions_of(subscriber).iter().filter_map(|id| state.sessions.get(id));
     for session in sessions.filter(|session| !session.ending) {
-        let wants =
-            |group: &&Group| all || matches!(group.phase, Phase::Waiting | Phase::FinalGrant);
-        let wanting: SmallVec<[GroupKey; 4]> =
-            session.groups.iter().filter(wants).map(|group| group.key).collect();
+        let groups = session.groups.iter().filter(|group| wants(session, group));
+        let wanting: SmallVec<[GroupKey; 4]> = groups.map(|group| group.key).collect();
         let order = match wanting.as_slice() {
             [] => continue,
             [one] => Order::Reauthorise(Some(*one)),
             _ => Order::Reauthorise(None),
         };
-        events.push(directive(state, events.len(), session, order, now));
+        events.push(directive(state, earlier + events.len(), session, order, now));
     }
     events
 }

@@ -159,6 +159,10 @@ pub struct Granted {
     /// Of money.
     #[n(7)]
     pub currency: Option<Currency>,
+    /// It is the last one because the call may last no longer.
+    #[n(8)]
+    #[cbor(default)]
+    pub is_time_limit: bool,
 }
 
 /// The answer for one rating group.
@@ -270,10 +274,13 @@ pub enum Declined {
     /// Two parties' currencies cannot be compared.
     #[n(25)]
     NoExchangeRate,
+    /// The call has lasted as long as its line or VNO allows.
+    #[n(26)]
+    TimeLimit,
 }
 
 impl Declined {
-    pub const ALL: [Declined; 26] = [
+    pub const ALL: [Declined; 27] = [
         Declined::UnknownUser,
         Declined::ConflictingIdentities,
         Declined::SubscriberSuspended,
@@ -300,6 +307,7 @@ impl Declined {
         Declined::NoRoute,
         Declined::MarginTooLow,
         Declined::NoExchangeRate,
+        Declined::TimeLimit,
     ];
 
     /// A stable word for metrics, logs and APIs.
@@ -331,6 +339,7 @@ impl Declined {
             Declined::NoRoute => "no_route",
             Declined::MarginTooLow => "margin_too_low",
             Declined::NoExchangeRate => "no_exchange_rate",
+            Declined::TimeLimit => "time_limit",
         }
     }
 }

@@ -417,7 +417,9 @@ impl<'a> Work<'a> {
                 }
                 None => rates::begin(&self.charging, asked.key, self.charging.now)?,
             };
-            if rates::is_free(&self.charging, &group) {
+            // What costs nothing is not controlled, unless it may not last for ever.
+            let is_limited = self.charging.call_seconds_max().is_some();
+            if !is_limited && rates::is_free(&self.charging, &group) {
                 return Ok(());
             }
             self.groups.push(group);

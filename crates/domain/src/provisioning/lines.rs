@@ -138,10 +138,11 @@ impl Desk<'_> {
         Ok((Receipt::Done, events))
     }
 
-    /// A new call reads them; running calls of destinations that are barred now are ended.
+    /// A new call reads them; running calls of destinations that are barred now are ended, and the limits of the
+    /// others change.
     pub(super) fn set_line_calls(&self, id: LineId, calls: &LineCalls) -> Outcome {
         let subscriber = self.own_subscriber(id.subscriber())?;
-        subscriber.line(id).ok_or(Refused::NotFound(Noun::Line))?;
+        let line = subscriber.line(id).ok_or(Refused::NotFound(Noun::Line))?;
         let lists = [&calls.destinations.barred, &calls.destinations.allowed];
         if lists.iter().any(|list| list.len() > DestinationRules::PREFIXES_MAX) {
             return Err(invalid("destinations", "at most 1000 prefixes"));
@@ -156,6 +157,12 @@ impl Desk<'_> {
             session.line == id && called.is_some_and(|called| !calls.destinations.allow(called))
         };
         events.extend(charging::abort(self.state, id.subscriber(), concerns, self.now));
+        let before = line.calls.as_deref().map(LineCalls::limits).unwrap_or_default();
+        if before != calls.limits() {
+            let is_order = |event: &&Event| matches!(event, Event::DirectiveIssued(_));
+            let earlier = events.iter().filter(is_order).count();
+            events.extend(charging::limit_calls(self.state, id, earlier, self.now));
+        }
         Ok((Receipt::Done, events))
     }
 

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::{Desk, Events, Outcome, done, invalid};
 use crate::access::{ApiKey, Role};
-use crate::calls::{DestinationRules, TimedRules};
+use crate::calls::{DestinationRules, TimedRules, VnoCalls};
 use crate::catalogue::PriceListOwner;
 use crate::charging::new_sweep;
 use crate::command::{Administer, NewVno, Noun, Receipt, Refused, VnoChange};
@@ -216,8 +216,12 @@ impl Desk<'_> {
             return Err(invalid("grants", "slice_max and validity_seconds must be above zero"));
         }
         let mut events = Events::new();
+        let limits = |vno: &Vno| vno.calls.as_deref().map(VnoCalls::limits).unwrap_or_default();
         if known.standing == Standing::Active && vno.standing != Standing::Active {
             let sweep = new_sweep(self.state, SweepPurpose::AbortVno(id));
+            events.push(Event::SweepBegun(sweep));
+        } else if limits(known) != limits(&vno) {
+            let sweep = new_sweep(self.state, SweepPurpose::LimitCalls(id));
             events.push(Event::SweepBegun(sweep));
         }
         events.extend(self.reopen_gate(&vno, Amount::ZERO));

@@ -34,7 +34,9 @@ pub fn of(declined: Declined) -> Refusal {
         Declined::SubscriberSuspended | Declined::LineSuspended | Declined::VnoSuspended => {
             refusal(403, 21, "suspended")
         }
-        Declined::Barred | Declined::DestinationBarred => refusal(403, 21, "barred"),
+        Declined::Barred | Declined::DestinationBarred | Declined::TimeLimit => {
+            refusal(403, 21, "barred")
+        }
         Declined::DestinationBlocked => refusal(403, 21, "destination blocked"),
         Declined::VnoCreditExhausted => refusal(403, 21, "the operator has no credit"),
         Declined::CarrierNotAllowed | Declined::NoPayer => refusal(403, 57, "not entitled"),

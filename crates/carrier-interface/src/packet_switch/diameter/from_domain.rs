@@ -24,7 +24,8 @@ pub fn result_code(declined: Declined) -> ResultCode {
         | Declined::VnoSuspended
         | Declined::DestinationBlocked
         | Declined::DestinationBarred
-        | Declined::SessionEnding => ResultCode::END_USER_SERVICE_DENIED,
+        | Declined::SessionEnding
+        | Declined::TimeLimit => ResultCode::END_USER_SERVICE_DENIED,
         Declined::VnoCreditExhausted | Declined::InsufficientBalance => {
             ResultCode::CREDIT_LIMIT_REACHED
         }

@@ -28,6 +28,8 @@ pub(in super::super) struct Meter {
     slice: u64,
     /// There is no more to be had.
     pub is_final: bool,
+    /// Because the call may last no longer.
+    is_time_limit: bool,
     is_waiting: bool,
     /// The platform has opened the session.
     is_open: bool,
@@ -45,6 +47,7 @@ impl Meter {
             reported_seconds: 0,
             slice: 0,
             is_final: false,
+            is_time_limit: false,
             is_waiting: false,
             is_open: false,
             is_closed: false,
@@ -69,6 +72,12 @@ impl Meter {
         self.slice = granted.amount;
         self.is_open = true;
         self.is_final = granted.final_unit.is_some();
+        self.is_time_limit = granted.is_time_limit;
+    }
+
+    /// Why the call ends when this is spent.
+    pub fn ends(&self) -> Ended {
+        if self.is_time_limit { Ended::TooLong } else { Ended::NoCredit }
     }
 
     /// It costs nothing, and is counted all the same.
@@ -200,16 +209,19 @@ impl Call {
                 // It costs nothing from here on.
                 meter.is_free();
             }
-            Some(_) => {
+            Some(refused) => {
                 // What was reserved is given back: only what was reported is paid for.
                 meter.granted_seconds = meter.reported_seconds;
                 meter.is_final = true;
+                meter.is_time_limit = refused == GroupOutcome::Declined(Declined::TimeLimit);
             }
             // No answer at all: what was granted is still reserved, and ends when it ends.
             None => meter.is_final = true,
         }
-        if self.state == State::Answered && self.meters[index].is_spent(self.answered, io.now) {
-            self.cut(io, Ended::NoCredit);
+        let meter = &self.meters[index];
+        if self.state == State::Answered && meter.is_spent(self.answered, io.now) {
+            let why = meter.ends();
+            self.cut(io, why);
         }
         self.arm(io);
     }

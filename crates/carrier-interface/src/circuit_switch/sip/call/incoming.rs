@@ -236,10 +236,6 @@ impl Call {
             self.number = plan.number;
             self.withholds_number = plan.withholds_number;
         }
-        if plan.seconds_max > 0 {
-            let others = if self.seconds_max == 0 { u32::MAX } else { self.seconds_max };
-            self.seconds_max = plan.seconds_max.min(others);
-        }
         if self.asks_vno(io, &plan) {
             return self.arm(io);
         }

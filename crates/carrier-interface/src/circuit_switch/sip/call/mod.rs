@@ -392,8 +392,9 @@ impl Call {
         if self.cut_by_rule().is_some_and(|cut| cut <= io.now) {
             return self.cut(io, Ended::TooLong);
         }
-        if self.meters.iter().any(|meter| meter.is_spent(self.answered, io.now)) {
-            return self.cut(io, Ended::NoCredit);
+        if let Some(spent) = self.meters.iter().find(|one| one.is_spent(self.answered, io.now)) {
+            let why = spent.ends();
+            return self.cut(io, why);
         }
         self.report_due(io);
         for side in [Side::A, Side::B] {

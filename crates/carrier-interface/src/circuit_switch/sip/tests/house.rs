@@ -13,7 +13,7 @@ use tandem_domain::command::{
     Response, VnoChange,
 };
 use tandem_domain::decide::decide;
-use tandem_domain::directive::Order;
+use tandem_domain::directive::{Directive, Order};
 use tandem_domain::event::{Event, Profile};
 use tandem_domain::identifier::{
     AccountId, CarrierId, Identity, IdentityKind, PriceListId, SubscriberId, VnoId,
@@ -55,6 +55,7 @@ pub struct House {
     pub is_deaf: bool,
     pub seconds_used: u64,
     pub trail: String,
+    orders: Vec<Directive>,
 }
 
 impl House {
@@ -70,6 +71,7 @@ impl House {
             is_deaf: false,
             seconds_used: 0,
             trail: String::new(),
+            orders: Vec::new(),
         };
         for (slug, port) in [("called", CALLED), ("calling", CALLING)] {
             house.administer(Administer::CreateCarrier {
@@ -203,6 +205,9 @@ impl House {
                 self.seconds_used += closing.groups.iter().map(|group| group.used).sum::<u64>();
                 self.trail = closing.trail.as_deref().unwrap_or_default().into();
             }
+            if let Event::DirectiveIssued(directive) = event {
+                self.orders.push(directive.as_ref().clone());
+            }
         }
         apply(&mut self.state, &record).expect("the decision fits");
         response
@@ -251,6 +256,12 @@ impl House {
 
     pub fn settle(&mut self) {
         loop {
+            while !self.state.sweeps.is_empty() {
+                self.decide(&Command::Sweep);
+            }
+            for directive in std::mem::take(&mut self.orders) {
+                self.engine.ordered(self.now, &directive.key, &directive.order);
+            }
             let asks: Vec<_> = self.engine.asks.drain(..).collect();
             if asks.is_empty() {
                 break;

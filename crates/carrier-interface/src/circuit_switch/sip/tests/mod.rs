@@ -43,6 +43,44 @@ fn the_last_paid_second_is_the_last_one() {
 }
 
 #[test]
+fn a_call_lasts_as_long_as_line_and_vno_allow_and_running_ones_follow_their_change() {
+    let mut house = House::new("100.00");
+    let line = LineId::new(SubscriberId::new(VNO, 1), 1);
+    let limit = |house: &mut House, seconds_max| {
+        let calls = LineCalls { seconds_max, ..LineCalls::default() };
+        house.administer(Administer::SetLineCalls(line, Box::new(calls)));
+        house.settle();
+    };
+    limit(&mut house, 60);
+    house.talking("+4930901820", "");
+    house.wait(30_000);
+    limit(&mut house, 100);
+    house.wait(50_000);
+    assert!(!house.has(CALLED, "BYE"), "the longer limit holds for it");
+    let rules = VnoCalls { seconds_max: 90, ..VnoCalls::default() };
+    let change = VnoChange { calls: Some(Box::new(rules)), ..VnoChange::default() };
+    house.administer(Administer::ChangeVno(VNO, Box::new(change)));
+    house.settle();
+    house.wait(9_900);
+    assert!(!house.has(CALLED, "BYE"));
+    house.wait(200);
+    for port in [CALLING, CALLED] {
+        assert!(house.expect(port, "BYE").contains("maximum duration"));
+    }
+    assert_eq!((house.seconds_used, house.balance(1).as_str()), (90, "99.10"));
+
+    let mut house = House::new("100.00");
+    house.talking("+4930901820", "");
+    house.wait(30_000);
+    limit(&mut house, 20);
+    assert!(
+        house.expect(CALLED, "BYE").contains("maximum duration"),
+        "it has lasted longer already"
+    );
+    assert_eq!(house.seconds_used, 30);
+}
+
+#[test]
 fn a_caller_who_promised_to_refresh_and_does_not_is_taken_for_dead() {
     let mut house = House::new("100.00");
     let (_, ok) = house.talking("+4930901820", "Session-Expires: 90;refresher=uac\r\n");
