@@ -63,6 +63,12 @@ pub struct Trunk {
     /// The name in its certificate; without one, its address.
     #[n(13)]
     pub tls_name: Option<Box<str>>,
+    /// For switches that ask who calls (RFC 3261 section 22): their realm is not known before, so the password is
+    /// kept as it is.
+    #[n(14)]
+    pub user: Option<Box<str>>,
+    #[n(15)]
+    pub password: Option<Box<str>>,
 }
 
 impl Trunk {

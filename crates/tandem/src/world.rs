@@ -225,6 +225,8 @@ impl<'a> World<'a> {
                 md5_only: false,
                 is_probed: true,
                 tls_name: None,
+                user: None,
+                password: None,
             })),
         })?;
         Ok(())

@@ -50,6 +50,21 @@ fn digit(value: u8) -> char {
     char::from(b"0123456789abcdef"[usize::from(value & 15)])
 }
 
+/// Looks up the parameters of a header of the Digest scheme.
+fn fields<'a>(value: &'a [u8]) -> Option<impl Fn(&str) -> Option<&'a [u8]>> {
+    let (scheme, rest) = value.trim_ascii().split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"Digest") {
+        return None;
+    }
+    Some(move |name: &str| {
+        list(rest).find_map(|one| {
+            let equals = one.iter().position(|octet| *octet == b'=')?;
+            let named = one[..equals].trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+            named.then(|| unquoted(one[equals + 1..].trim_ascii()))
+        })
+    })
+}
+
 /// The credentials of an Authorization header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credentials<'a> {
@@ -66,17 +81,7 @@ pub struct Credentials<'a> {
 
 impl<'a> Credentials<'a> {
     pub fn parse(value: &'a [u8]) -> Option<Credentials<'a>> {
-        let (scheme, rest) = value.trim_ascii().split_at_checked(6)?;
-        if !scheme.eq_ignore_ascii_case(b"Digest") {
-            return None;
-        }
-        let field = |name: &str| {
-            list(rest).find_map(|one| {
-                let equals = one.iter().position(|octet| *octet == b'=')?;
-                let named = one[..equals].trim_ascii().eq_ignore_ascii_case(name.as_bytes());
-                named.then(|| unquoted(one[equals + 1..].trim_ascii()))
-            })
-        };
+        let field = fields(value)?;
         Some(Credentials {
             user: field("username")?,
             realm: field("realm")?,
@@ -108,6 +113,76 @@ impl<'a> Credentials<'a> {
 
     pub fn nonce_count(&self) -> Option<u64> {
         from_hex(self.count)
+    }
+}
+
+/// What another server asks of us, in WWW-Authenticate or Proxy-Authenticate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Challenge<'a> {
+    pub realm: &'a [u8],
+    pub nonce: &'a [u8],
+    pub opaque: Option<&'a [u8]>,
+    pub algorithm: Algorithm,
+    /// It knows `qop=auth`; without that it is a server of RFC 2069.
+    pub counts: bool,
+    /// The password was right, the nonce too old.
+    pub is_stale: bool,
+}
+
+impl<'a> Challenge<'a> {
+    /// None: of another scheme, of an algorithm that we do not know, or one that wants more than `auth`.
+    pub fn parse(value: &'a [u8]) -> Option<Challenge<'a>> {
+        let field = fields(value)?;
+        let qop = field("qop");
+        let counts = qop
+            .is_some_and(|qop| list(qop).any(|one| one.trim_ascii().eq_ignore_ascii_case(b"auth")));
+        (counts || qop.is_none()).then_some(Challenge {
+            realm: field("realm")?,
+            nonce: field("nonce")?,
+            opaque: field("opaque"),
+            algorithm: field("algorithm").map_or(Some(Algorithm::Md5), Algorithm::parse)?,
+            counts,
+            is_stale: field("stale").is_some_and(|stale| stale.eq_ignore_ascii_case(b"true")),
+        })
+    }
+
+    /// The strongest of those that can be met (RFC 8760 section 2.4).
+    pub fn strongest(values: impl Iterator<Item = &'a [u8]>) -> Option<Challenge<'a>> {
+        let place = |one: &Challenge<'_>| Algorithm::ALL.iter().position(|of| *of == one.algorithm);
+        values.filter_map(Challenge::parse).min_by_key(place)
+    }
+
+    /// The credentials that meet it, for the first request with this nonce (RFC 7616 section 3.4).
+    pub fn meet(
+        &self,
+        (user, password): (&str, &str),
+        method: &[u8],
+        uri: &[u8],
+        cnonce: &[u8],
+    ) -> Vec<u8> {
+        let realm = String::from_utf8_lossy(self.realm);
+        let ha1 = self.algorithm.ha1(user, &realm, password);
+        let ha2 = self.algorithm.hash(&[method, uri]);
+        let counted: [&[u8]; 6] =
+            [ha1.as_bytes(), self.nonce, b"00000001", cnonce, b"auth", ha2.as_bytes()];
+        let response = if self.counts {
+            self.algorithm.hash(&counted)
+        } else {
+            self.algorithm.hash(&[ha1.as_bytes(), self.nonce, ha2.as_bytes()])
+        };
+        let mut value = Vec::with_capacity(256);
+        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| value.extend_from_slice(part));
+        put(&[b"Digest username=\"", user.as_bytes(), b"\", realm=\"", self.realm]);
+        put(&[b"\", nonce=\"", self.nonce, b"\", uri=\"", uri]);
+        put(&[b"\", response=\"", response.as_bytes(), b"\", algorithm="]);
+        put(&[self.algorithm.name().as_bytes()]);
+        if self.counts {
+            put(&[b", qop=auth, nc=00000001, cnonce=\"", cnonce, b"\""]);
+        }
+        if let Some(opaque) = self.opaque {
+            put(&[b", opaque=\"", opaque, b"\""]);
+        }
+        value
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sip_protocol::digest::{Algorithm, Credentials, Nonce, Nonces};
+use sip_protocol::digest::{Algorithm, Challenge, Credentials, Nonce, Nonces};
 use sip_protocol::transaction::{Expired, LIFE, T1};
 use sip_protocol::{
     Event, Flow, Message, MessageWriter, Method, Millis, Name, ServerId, Tokens, Transactions,
@@ -216,7 +216,37 @@ fn digests_are_those_of_rfc_7616() {
         assert!(credentials.prove(&ha1, b"GET"));
         assert!(!credentials.prove(&ha1, b"POST"));
         assert_eq!(credentials.nonce_count(), Some(1));
+        let asked = format!(
+            "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", algorithm={}, nonce=\"{nonce}\", opaque=\"o\"",
+            algorithm.name()
+        );
+        let challenge = Challenge::parse(asked.as_bytes()).expect("a challenge");
+        let login = ("Mufasa", "Circle of Life");
+        let cnonce = b"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
+        let met = challenge.meet(login, b"GET", b"/dir/index.html", cnonce);
+        let met = String::from_utf8(met).expect("text");
+        assert!(met.contains(expected) && met.ends_with("opaque=\"o\""), "{met}");
+        assert!(Credentials::parse(met.as_bytes()).expect("credentials").prove(&ha1, b"GET"));
     }
+}
+
+#[test]
+fn the_strongest_challenge_that_can_be_met_is_met() {
+    let challenges: [&[u8]; 5] = [
+        b"Basic realm=\"a\"",
+        b"Digest realm=\"a\", nonce=\"1\"",
+        b"Digest realm=\"a\", nonce=\"2\", algorithm=SHA-256, qop=\"auth-int\"",
+        b"Digest realm=\"a\", nonce=\"3\", algorithm=SHA-256, qop=\"auth\", stale=TRUE",
+        b"Digest realm=\"a\", nonce=\"4\", algorithm=MOON",
+    ];
+    let strongest = Challenge::strongest(challenges.into_iter()).expect("one");
+    assert_eq!((strongest.nonce, strongest.is_stale), (&b"3"[..], true));
+    let old = Challenge::parse(challenges[1]).expect("RFC 2069");
+    assert!(!old.counts && old.algorithm == Algorithm::Md5);
+    let met = old.meet(("u", "p"), b"INVITE", b"sip:a", b"c");
+    let ha1 = Algorithm::Md5.ha1("u", "a", "p");
+    assert!(Credentials::parse(&met).expect("credentials").prove(&ha1, b"INVITE"));
+    assert_eq!(Challenge::strongest([&b"Digest"[..]].into_iter()), None);
 }
 
 #[test]

@@ -277,6 +277,18 @@ impl Desk<'_> {
             if !trunk.tls_name.as_deref().is_none_or(plausible) {
                 return Err(invalid("tls_name", "expected a host name"));
             }
+            // They stand within quotes in a header.
+            let quotable = |text: &str| {
+                (1..=128).contains(&text.len())
+                    && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+            };
+            let is_whole = trunk.user.is_some() == trunk.password.is_some();
+            if !is_whole || !trunk.user.as_deref().is_none_or(quotable) {
+                return Err(invalid(
+                    "user",
+                    "expected visible ASCII without quotes, and a password",
+                ));
+            }
         }
         let known = registry.peer_by_host(host);
         if known.is_some_and(|peer| peer.carrier != *carrier) {

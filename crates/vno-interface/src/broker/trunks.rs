@@ -44,6 +44,11 @@ pub struct TrunkBody {
     pub probed: bool,
     /// The name in its certificate; without one it is the address.
     pub tls_name: Option<String>,
+    /// Who we are to a switch that asks (401, 407).
+    pub user: Option<String>,
+    /// Written only, never shown.
+    #[serde(skip_serializing)]
+    pub password: Option<String>,
     pub standing: Option<String>,
 }
 
@@ -64,6 +69,8 @@ impl Default for TrunkBody {
             md5_only: false,
             probed: true,
             tls_name: None,
+            user: None,
+            password: None,
             standing: None,
         }
     }
@@ -100,6 +107,8 @@ impl TrunkShown {
                 md5_only: trunk.md5_only,
                 probed: trunk.is_probed,
                 tls_name: trunk.tls_name.as_deref().map(Into::into),
+                user: trunk.user.as_deref().map(Into::into),
+                password: None,
                 standing: Some(peer.standing.name().into()),
             },
         }
@@ -137,6 +146,8 @@ pub async fn put(
         md5_only: wanted.md5_only,
         is_probed: wanted.probed,
         tls_name: wanted.tls_name.as_deref().map(Into::into),
+        user: wanted.user.as_deref().map(Into::into),
+        password: wanted.password.as_deref().map(Into::into),
     };
     let order = Administer::SetPeer {
         carrier: caller.carrier(&carrier)?.id,

@@ -127,6 +127,12 @@ impl Trunks {
         self.access.as_ref().is_some_and(|access| access.trunk.md5_only)
     }
 
+    /// What proves to the switch that it is us.
+    pub fn login(&self, peer: PeerId) -> Option<(&str, &str)> {
+        let trunk = &self.switches.get(&peer)?.trunk;
+        trunk.user.as_deref().zip(trunk.password.as_deref())
+    }
+
     pub fn name(&self, peer: PeerId) -> &str {
         self.switches.get(&peer).map_or("phones", |switch| &switch.name)
     }

@@ -3,6 +3,7 @@
 //! It is held before it rings, metered from the answer, asked about again in silence, cut at the last paid second,
 //! and charged once, however it ends.
 
+mod again;
 mod charge;
 mod consent;
 mod end;
@@ -150,6 +151,8 @@ pub(super) struct BLeg {
     pub has_timer: bool,
     /// When it is cut off, should it send media and never answer.
     pub media_until: Option<Millis>,
+    /// The INVITE that is out; None after a restart.
+    pub tried: Option<Box<again::Tried>>,
 }
 
 /// Which question to the platform is open.

@@ -3,25 +3,17 @@
 use sip_protocol::dialog::new_call_id;
 use sip_protocol::session_timer::{MIN_SE_SECONDS, Refresher, SessionExpires, SessionTimer};
 use sip_protocol::status::q850_of;
-use sip_protocol::{Dialog, Flow, Message, MessageWriter, Method, Millis, Name};
+use sip_protocol::{Dialog, Message, MessageWriter, Method, Millis, Name};
 use tandem_domain::charging::{Declined, GroupOutcome, Reroute, SessionAnswer};
 use tandem_domain::command::Command;
 use tandem_domain::routing::{Candidate, Route};
 
+use super::again::{Tried, Way};
 use super::{
     Asked, BLeg, Call, EARLY_MEDIA_MAX, Io, POST_DIAL_MAX, SILENCE_MAX, Side, State, Target,
 };
 use crate::circuit_switch::sip::headers;
 use crate::circuit_switch::sip::refusals::{self, Refusal};
-
-/// What a next target is, as the INVITE needs it.
-struct Way {
-    uri: Vec<u8>,
-    flow: Flow,
-    trusted: bool,
-    session_seconds: u32,
-    route: Option<Route>,
-}
 
 impl Call {
     /// Goes on to the next target. `is_priced`: the platform decided with this one in mind.
@@ -145,22 +137,34 @@ impl Call {
     }
 
     fn invite(&mut self, io: &mut Io<'_>, way: Way) {
+        let tried = Tried {
+            way,
+            call_id: new_call_id(&mut io.transactions.tokens, &io.local.host),
+            tag: Self::tag(self.id, Side::B, &mut io.transactions.tokens),
+            cseq: 1,
+            credentials: None,
+            least_session_seconds: MIN_SE_SECONDS,
+        };
+        self.try_way(io, tried);
+    }
+
+    pub(super) fn try_way(&mut self, io: &mut Io<'_>, tried: Tried) {
         let request = std::mem::take(&mut self.a.request);
-        self.invite_like(io, way, &request);
+        self.invite_like(io, tried, &request);
         self.a.request = request;
         self.arm(io);
     }
 
-    fn invite_like(&mut self, io: &mut Io<'_>, way: Way, request: &[u8]) {
+    fn invite_like(&mut self, io: &mut Io<'_>, tried: Tried, request: &[u8]) {
         let Ok(invite) = Message::decode(request) else { return };
-        let (from, to) = self.parties(io, &invite, &way);
-        let tag = Self::tag(self.id, Side::B, &mut io.transactions.tokens);
-        let call_id = new_call_id(&mut io.transactions.tokens, &io.local.host);
-        let dialog = Dialog::calling(&call_id, &tag, &from, &to, &way.uri, way.flow);
+        let Tried { way, call_id, tag, cseq, credentials, .. } = &tried;
+        let (from, to) = self.parties(io, &invite, way);
+        let mut dialog = Dialog::calling(call_id, tag, &from, &to, &way.uri, way.flow);
+        dialog.local_cseq = *cseq;
         let hops = invite.number(Name::MaxForwards).unwrap_or(70).min(70).saturating_sub(1);
         let supported = headers::supported(&invite);
         let contact = io.local.contact(&way.flow);
-        let asserted = self.asserted(io, &invite, &way);
+        let asserted = self.asserted(io, &invite, way);
         let sent_by = io.local.sent_by(&way.flow).as_bytes();
         let trusted = way.trusted && self.a.trusted;
         let id = self.id;
@@ -169,10 +173,13 @@ impl Call {
                 let mut b = MessageWriter::request(out, Method::Invite, &way.uri);
                 b.header(Name::Via, via);
                 b.number(Name::MaxForwards, hops);
-                b.parts(b"From", &[&from, b";tag=", &tag]);
+                b.parts(b"From", &[&from, b";tag=", tag]);
                 b.header(Name::To, &to);
-                b.header(Name::CallId, &call_id);
-                b.cseq(1, Method::Invite);
+                b.header(Name::CallId, call_id);
+                b.cseq(*cseq, Method::Invite);
+                if let Some((name, value)) = credentials {
+                    b.header(*name, value);
+                }
                 b.header(Name::Contact, contact);
                 b.header(Name::Allow, headers::ALLOW);
                 b.header(Name::Supported, &supported);
@@ -185,7 +192,7 @@ impl Call {
                         refresher: Some(Refresher::Uac),
                     };
                     b.header(Name::SessionExpires, timer.to_value().as_bytes());
-                    b.number(Name::MinSe, u64::from(MIN_SE_SECONDS));
+                    b.number(Name::MinSe, u64::from(tried.least_session_seconds));
                 }
                 if let Some((identity, privacy)) = &asserted {
                     b.header(Name::PAssertedIdentity, identity);
@@ -226,6 +233,7 @@ impl Call {
             rseq_shift: None,
             has_timer: false,
             media_until: None,
+            tried: Some(Box::new(tried)),
         });
         self.tell(Side::B, invite.body);
     }
@@ -368,9 +376,14 @@ impl Call {
         leg.ack_waits = false;
         let flow = leg.dialog.next_hop();
         let via = super::end::ack_via(io, &flow);
-        let dialog = &leg.dialog;
+        let (dialog, tried) = (&leg.dialog, &leg.tried);
         io.transactions.ack(leg.invite, flow, |out| {
-            let mut ack = dialog.begin(out, Method::Ack, &via, 1);
+            let cseq = tried.as_ref().map_or(1, |tried| tried.cseq);
+            let mut ack = dialog.begin(out, Method::Ack, &via, cseq);
+            if let Some((name, value)) = tried.as_ref().and_then(|one| one.credentials.as_ref()) {
+                // The same as in its INVITE (RFC 3261 section 22.1).
+                ack.header(*name, value);
+            }
             if let Some(content) = content {
                 ack.header(Name::ContentType, content);
             }
@@ -380,6 +393,9 @@ impl Call {
 
     /// A final refusal: another way, another number, or the caller hears it.
     fn refused_by_b(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
+        if self.another_try(io, message) {
+            return;
+        }
         let status = message.status();
         let heard = message.all(Name::Reason).find_map(sip_protocol::fields::q850_cause);
         let retry_after = message.number(Name::RetryAfter);

@@ -118,6 +118,8 @@ impl Call {
     ) {
         let id = self.id;
         let shift = self.b.as_ref().and_then(|leg| leg.rseq_shift).unwrap_or(0);
+        let tried = self.b.as_ref().and_then(|leg| leg.tried.as_ref());
+        let invite_cseq = tried.map_or(1, |tried| tried.cseq);
         let timer = self.timer(side.other()).filter(|_| self.state == State::Answered);
         let trusted = self.a.trusted && self.b.as_ref().is_some_and(|leg| leg.trusted);
         let Some(dialog) = self.dialog(side.other()).filter(|dialog| !dialog.remote_tag.is_empty())
@@ -133,9 +135,9 @@ impl Call {
             let mut request = dialog.begin(out, method, via, cseq);
             request.header(Name::Contact, contact);
             if let Some(rack) = rack {
-                // The other leg's INVITE has number 1, and its own count of responses.
+                // The other leg's INVITE has a number of its own, and its own count of responses.
                 let rseq = i64::from(rack.rseq) - shift;
-                request.parts(b"RAck", &[format!("{rseq} 1 INVITE").as_bytes()]);
+                request.parts(b"RAck", &[format!("{rseq} {invite_cseq} INVITE").as_bytes()]);
             }
             if let Some(timer) = timer.filter(|_| matches!(method, Method::Invite | Method::Update))
             {

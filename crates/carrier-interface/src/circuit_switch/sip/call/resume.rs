@@ -186,6 +186,7 @@ pub(in super::super) fn resume(
             rseq_shift: None,
             has_timer: false,
             media_until: None,
+            tried: None,
         }),
         targets: VecDeque::new(),
         callee: None,

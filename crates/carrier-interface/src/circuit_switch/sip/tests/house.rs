@@ -102,6 +102,8 @@ impl House {
                     md5_only: false,
                     is_probed: false,
                     tls_name: None,
+                    user: None,
+                    password: None,
                 })),
             });
         }
@@ -145,12 +147,17 @@ impl House {
 
     /// From now on the switch there is trusted, or not.
     pub fn trust(&mut self, port: u16, is_trusted: bool) {
+        self.change_trunk(port, |trunk| trunk.is_trusted = is_trusted);
+    }
+
+    pub fn change_trunk(&mut self, port: u16, change: impl FnOnce(&mut Trunk)) {
         let peer = self.state.registry.peers.iter().find(|peer| {
             let trunk = peer.trunk.as_ref();
             trunk.is_some_and(|trunk| *trunk.address == *address(port).to_string())
         });
         let peer = peer.expect("a switch").clone();
-        let trunk = peer.trunk.as_deref().expect("a trunk").clone();
+        let mut trunk = peer.trunk.as_deref().expect("a trunk").clone();
+        change(&mut trunk);
         self.administer(Administer::SetPeer {
             carrier: peer.carrier,
             host: peer.host.clone(),
@@ -158,7 +165,7 @@ impl House {
             standing: Standing::Active,
             is_agent: false,
             requires_tls: false,
-            trunk: Some(Box::new(Trunk { is_trusted, ..trunk })),
+            trunk: Some(Box::new(trunk)),
         });
         self.engine.use_registry(&self.state.registry.clone());
     }

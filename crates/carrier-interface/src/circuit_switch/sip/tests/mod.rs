@@ -1,5 +1,6 @@
 //! Calls in virtual time: the engine, the charging core and two scripted switches in one loop.
 
+mod again;
 mod borders;
 mod house;
 mod ordered;

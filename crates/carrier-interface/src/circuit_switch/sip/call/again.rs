@@ -1,0 +1,84 @@
+//! A second INVITE on the same way: a switch asks who we are, or wants its session to last longer.
+
+use sip_protocol::digest::Challenge;
+use sip_protocol::session_timer::MIN_SE_SECONDS;
+use sip_protocol::{Flow, Message, Method, Name};
+use tandem_domain::routing::Route;
+
+use super::{Call, Io};
+
+/// What a next target is, as the INVITE needs it.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Way {
+    pub uri: Vec<u8>,
+    pub flow: Flow,
+    pub trusted: bool,
+    /// Session-Expires that we ask for; 0: no session timer.
+    pub session_seconds: u32,
+    pub route: Option<Route>,
+}
+
+/// An INVITE as it went out.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Tried {
+    pub way: Way,
+    pub call_id: Box<[u8]>,
+    pub tag: Vec<u8>,
+    pub cseq: u32,
+    /// Which header, and its value.
+    pub credentials: Option<(Name, Vec<u8>)>,
+    /// Min-SE: after a 422 what the switch wants (RFC 4028 section 7.3).
+    pub least_session_seconds: u32,
+}
+
+impl Call {
+    /// Sends the INVITE again when what was wrong with it can be made good; false otherwise.
+    pub(super) fn another_try(&mut self, io: &mut Io<'_>, message: &Message<'_>) -> bool {
+        let tried = self.b.as_ref().and_then(|leg| leg.tried.as_deref());
+        let again = tried.and_then(|tried| match message.status() {
+            status @ (401 | 407) => with_credentials(io, tried, status, message),
+            422 => with_longer_timer(tried, message),
+            _ => None,
+        });
+        let Some(again) = again else { return false };
+        let Some(before) = self.b.take() else { return false };
+        self.note(&message.status().to_string());
+        self.try_way(io, Tried { cseq: again.cseq + 1, ..again });
+        if let Some(leg) = &mut self.b {
+            // The caller waits since the first.
+            leg.started = before.started;
+        }
+        true
+    }
+}
+
+/// Met once; once more only when the nonce had become too old.
+fn with_credentials(
+    io: &mut Io<'_>,
+    tried: &Tried,
+    status: u16,
+    message: &Message<'_>,
+) -> Option<Tried> {
+    let (asked, answered) = match status {
+        401 => (Name::WwwAuthenticate, Name::Authorization),
+        _ => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
+    };
+    let challenge = Challenge::strongest(message.all(asked))?;
+    if tried.credentials.is_some() && !(challenge.is_stale && tried.cseq < 3) {
+        return None;
+    }
+    let cnonce = io.transactions.tokens.token();
+    let login = io.trunks.login(tried.way.route.as_ref()?.trunk)?;
+    let value = challenge.meet(login, Method::Invite.as_bytes(), &tried.way.uri, &cnonce);
+    Some(Tried { credentials: Some((answered, value)), ..tried.clone() })
+}
+
+fn with_longer_timer(tried: &Tried, message: &Message<'_>) -> Option<Tried> {
+    let least = u32::try_from(message.number(Name::MinSe)?).ok()?;
+    // Once: who wants still more each time wants no call.
+    if least <= tried.way.session_seconds || tried.least_session_seconds > MIN_SE_SECONDS {
+        return None;
+    }
+    let way = Way { session_seconds: least, ..tried.way.clone() };
+    Some(Tried { way, least_session_seconds: least, ..tried.clone() })
+}
