@@ -47,7 +47,14 @@ pub(crate) async fn audit_running(platform: &Platform) -> Result<AuditReport, Au
 /// Of a stopped platform's directory: the books are brought up to the journal's end first, then compared with
 /// the state that a start would make of both.
 pub fn audit_stopped(directory: &Path) -> Result<AuditReport, AuditError> {
-    let Recovered { journal, books, state } = recover(directory).map_err(AuditError::Start)?;
+    audit_recovered(recover(directory).map_err(AuditError::Start)?, directory)
+}
+
+pub(crate) fn audit_recovered(
+    recovered: Recovered,
+    directory: &Path,
+) -> Result<AuditReport, AuditError> {
+    let Recovered { journal, books, state } = recovered;
     let reader = books.reader();
     let mut projector = books.into_projector().map_err(AuditError::Books)?;
     crate::follower::catch_up(&mut journal.reader(), &mut projector)

@@ -89,7 +89,10 @@ pub(crate) fn catch_up(
 }
 
 /// One batch of records into the books; returns the last.
-fn follow(reader: &mut JournalReader, projector: &mut Projector) -> Result<u64, Box<dyn Error>> {
+pub(crate) fn follow(
+    reader: &mut JournalReader,
+    projector: &mut Projector,
+) -> Result<u64, Box<dyn Error>> {
     let mut records = Vec::new();
     let mut unreadable = None;
     reader.read(

@@ -16,6 +16,8 @@ mod handle;
 mod metrics;
 mod recovery;
 mod sequencer;
+#[cfg(test)]
+mod simulated;
 
 pub use audit::{AuditError, audit_stopped};
 pub use background::in_background;

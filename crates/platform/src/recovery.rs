@@ -84,8 +84,14 @@ pub(crate) struct Recovered {
 const READ_BYTES: usize = 8 << 20;
 
 pub(crate) fn recover(directory: &Path) -> Result<Recovered, StartError> {
+    recover_with(directory, JournalOptions::default())
+}
+
+pub(crate) fn recover_with(
+    directory: &Path,
+    options: JournalOptions,
+) -> Result<Recovered, StartError> {
     std::fs::create_dir_all(directory).map_err(StartError::Directory)?;
-    let options = JournalOptions::default();
     let journal =
         Journal::open(&directory.join("journal"), options).map_err(StartError::Journal)?;
     let books = Books::open(&directory.join("books.sqlite")).map_err(StartError::Books)?;

@@ -130,7 +130,7 @@ impl Sequencer {
     }
 
     /// Serves one job; true when it is time to stop.
-    fn take(&mut self, job: Job) -> bool {
+    pub fn take(&mut self, job: Job) -> bool {
         let now = self.now();
         let taken = match job {
             Job::One { command, reply, since } => {
@@ -214,7 +214,7 @@ impl Sequencer {
         }
     }
 
-    fn run_timers(&mut self) {
+    pub fn run_timers(&mut self) {
         let now = self.now();
         for _ in 0..TIMERS_AT_ONCE {
             let Some(key) = self.state.timers.pop_due(now) else { break };
