@@ -199,6 +199,12 @@ impl Platform {
         self.shared.metrics.prometheus()
     }
 
+    /// Adds what an interface measures of itself, in the same form; it replaces what the interface said before.
+    pub fn show_metrics(&self, interface: &'static str, text: String) {
+        let shown = &self.shared.metrics.interfaces;
+        shown.lock().unwrap_or_else(PoisonError::into_inner).insert(interface, text);
+    }
+
     pub fn metrics_snapshot(&self) -> MetricsSnapshot {
         self.shared.metrics.snapshot()
     }

@@ -1,7 +1,9 @@
 //! What the platform counts about itself.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tandem_domain::charging::Declined;
@@ -24,6 +26,8 @@ pub struct Metrics {
     pub(crate) books_sequence: AtomicU64,
     pub(crate) open_sessions: AtomicU64,
     pub(crate) subscribers: AtomicU64,
+    /// What the interfaces say of themselves, in the form of this text.
+    pub(crate) interfaces: Mutex<BTreeMap<&'static str, String>>,
     latency: Latency,
 }
 
@@ -210,6 +214,8 @@ impl Metrics {
             let _ =
                 writeln!(text, "tandem_declined_total{{reason=\"{}\"}} {count}", declined.name());
         }
+        let interfaces = self.interfaces.lock().unwrap_or_else(PoisonError::into_inner);
+        text.extend(interfaces.values().map(String::as_str));
         text
     }
 }

@@ -14,11 +14,11 @@ mod refusals;
 mod registrar;
 mod replies;
 mod server;
+mod shown;
 mod streams;
 #[cfg(test)]
 mod tests;
 mod trunks;
 mod webhooks;
 
-pub use call::Counts;
 pub use server::{SipOptions, SipServer, serve};

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sip_protocol::slab::Slab;
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
-use super::call::{Asked, Consent, Counts, Local};
+use super::call::{Asked, Consent, Local};
 use super::datagrams::Datagrams;
 use super::engine::Engine;
 use super::proving::{Lookup, Secrets};
@@ -65,6 +65,8 @@ pub(super) enum Inbox {
 const INBOX: usize = 65_536;
 const TICK: Duration = Duration::from_millis(8);
 const RECEIVE_BUFFER: usize = 8 << 20;
+/// Ticks between two updates of what is measured: about a second.
+const SHOW_EVERY: u32 = 128;
 
 struct Answers(mpsc::UnboundedSender<Inbox>);
 
@@ -96,7 +98,6 @@ pub struct SipServer {
     pub tls_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     stopped: tokio::task::JoinHandle<()>,
-    counts: Arc<Mutex<Counts>>,
 }
 
 impl SipServer {
@@ -104,10 +105,6 @@ impl SipServer {
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         let _ = self.stopped.await;
-    }
-
-    pub fn counts(&self) -> Counts {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -149,7 +146,6 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
     if let Some((listener, config)) = tls {
         listeners.push(tokio::spawn(streams.clone().accept(listener, Some(config))));
     }
-    let counts = Arc::new(Mutex::new(Counts::default()));
     let sink = Arc::new(Answers(answers.clone()));
     platform.on_directive(sink.clone());
     platform.on_calls(sink.clone());
@@ -164,7 +160,6 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
         pending: Slab::default(),
         commands: Vec::new(),
         started: (Instant::now(), unix_millis()),
-        counts: counts.clone(),
     };
     task.take_up().await;
     let (stop, stopping) = watch::channel(false);
@@ -172,7 +167,7 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
         task.run(framed, answered, stopping).await;
         listeners.iter().for_each(tokio::task::JoinHandle::abort);
     });
-    Ok(SipServer { address, tls_address, stop, stopped, counts })
+    Ok(SipServer { address, tls_address, stop, stopped })
 }
 
 fn unix_millis() -> u64 {
@@ -198,7 +193,6 @@ struct Task {
     pending: Slab<(u64, usize, Asked)>,
     commands: Vec<(u64, Command)>,
     started: (Instant, u64),
-    counts: Arc<Mutex<Counts>>,
 }
 
 impl Task {
@@ -230,9 +224,8 @@ impl Task {
                     self.use_registry();
                     self.engine.on_time(self.now());
                     rounds += 1;
-                    if rounds.is_multiple_of(32) {
-                        let counts = self.engine.counts.clone();
-                        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+                    if rounds.is_multiple_of(SHOW_EVERY) {
+                        self.platform.show_metrics("sip", self.engine.metrics(self.now()));
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! The carriers' circuit switches: who is who, what is free, what is well.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use sip_protocol::{Flow, Millis, Transport};
@@ -13,6 +13,9 @@ use tandem_domain::party::Standing;
 use tandem_domain::routing::Candidate;
 
 use super::measured::{Health, Quality};
+
+/// The address of the access, from which nothing ever comes.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// One switch, as it is now.
 struct Switch {
@@ -48,7 +51,8 @@ pub(super) struct Source {
 pub(super) struct Trunks {
     switches: HashMap<PeerId, Switch>,
     by_address: HashMap<SocketAddr, PeerId>,
-    access: Option<Source>,
+    /// The switch that stands for all phones.
+    access: Option<PeerId>,
 }
 
 impl Trunks {
@@ -65,17 +69,19 @@ impl Trunks {
                 continue;
             }
             let trunk = Arc::new(trunk.as_ref().clone());
-            if trunk.is_access {
-                self.access = Some(Source { peer: peer.id, trunk });
-                continue;
-            }
-            let Ok(remote) = trunk.address.parse::<SocketAddr>() else { continue };
+            let remote = if trunk.is_access {
+                self.access = Some(peer.id);
+                NOWHERE
+            } else {
+                let Ok(remote) = trunk.address.parse::<SocketAddr>() else { continue };
+                self.by_address.insert(remote, peer.id);
+                remote
+            };
             let transport = match trunk.transport {
                 TrunkTransport::Udp => Transport::Udp,
                 TrunkTransport::Tcp => Transport::Tcp,
                 TrunkTransport::Tls => Transport::Tls,
             };
-            self.by_address.insert(remote, peer.id);
             let flow = Flow { transport, remote, channel: 0 };
             let known = before.remove(&peer.id);
             let switch = match known {
@@ -109,10 +115,9 @@ impl Trunks {
             let first = same.next().filter(|_| flow.transport.is_reliable());
             first.filter(|_| same.next().is_none())
         };
-        let switch = exact.or_else(by_host);
-        switch
-            .map(|switch| Source { peer: switch.peer, trunk: switch.trunk.clone() })
-            .or_else(|| self.access.clone())
+        let access = || self.access.and_then(|peer| self.switches.get(&peer));
+        let switch = exact.or_else(by_host).or_else(access)?;
+        Some(Source { peer: switch.peer, trunk: switch.trunk.clone() })
     }
 
     /// What the certificates of switches are made out to, where that is not their address.
@@ -124,7 +129,8 @@ impl Trunks {
 
     /// Do phones there know MD5 only?
     pub fn access_is_old(&self) -> bool {
-        self.access.as_ref().is_some_and(|access| access.trunk.md5_only)
+        let access = self.access.and_then(|peer| self.switches.get(&peer));
+        access.is_some_and(|access| access.trunk.md5_only)
     }
 
     /// What proves to the switch that it is us.
@@ -135,6 +141,11 @@ impl Trunks {
 
     pub fn name(&self, peer: PeerId) -> &str {
         self.switches.get(&peer).map_or("phones", |switch| &switch.name)
+    }
+
+    /// Name, calls at the moment, and whether a call could go there.
+    pub fn shown(&self, now: Millis) -> impl Iterator<Item = (&str, u32, bool)> {
+        self.switches.values().map(move |one| (&*one.name, one.active, one.is_free(now)))
     }
 
     /// Switches that could carry a call now, with what was measured of them.
@@ -168,7 +179,7 @@ impl Trunks {
         })
     }
 
-    /// Takes a channel for a call from the switch; the access has as many as come.
+    /// Takes a channel for a call from the switch, or from a phone.
     pub fn admit(&mut self, peer: PeerId, now: Millis) -> bool {
         let Some(switch) = self.switches.get_mut(&peer) else { return true };
         let admits = switch.has_room(now);
@@ -219,7 +230,8 @@ impl Trunks {
 
     /// Switches to be probed with OPTIONS now.
     pub fn due_for_probe(&mut self, now: Millis) -> Vec<(PeerId, Flow)> {
-        let probed = self.switches.values_mut().filter(|one| one.trunk.is_probed);
+        let probed =
+            self.switches.values_mut().filter(|one| one.trunk.is_probed && !one.trunk.is_access);
         let due = probed.filter(|one| one.probe_at <= now);
         due.map(|one| {
             one.probe_at = one.health.next_probe(now);

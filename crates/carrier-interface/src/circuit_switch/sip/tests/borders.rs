@@ -178,3 +178,26 @@ fn a_forwarded_call_lives_through_a_restart_with_both_who_pay() {
     assert!(house.state.sessions.is_empty());
     assert_eq!((house.balance(1), house.balance(2)), ("99.80".into(), "99.80".into()));
 }
+
+#[test]
+fn the_door_for_phones_has_its_limits_like_any_trunk_and_shows_what_goes_through() {
+    let mut house = House::new("100.00");
+    house.change_trunk(CALLING, |trunk| {
+        trunk.is_access = true;
+        trunk.address = Box::default();
+        trunk.calls_max = 2;
+        trunk.calls_per_second_max = 1;
+    });
+    let access = house.state.registry.peer_by_host("calling").expect("a peer").id;
+    let (now, trunks) = (house.now, &mut house.engine.trunks);
+    assert!(trunks.admit(access, now));
+    assert!(!trunks.admit(access, now), "one in a second");
+    assert!(trunks.admit(access, now.plus(1000)));
+    assert!(!trunks.admit(access, now.plus(2000)), "two at once");
+    trunks.release(access);
+    assert!(trunks.admit(access, now.plus(2000)));
+    let shown = house.engine.metrics(now.plus(3000));
+    assert!(shown.contains("tandem_sip_trunk_calls{trunk=\"calling\"} 2\n"), "{shown}");
+    assert!(shown.contains("tandem_sip_trunk_open{trunk=\"calling\"} 0\n"), "{shown}");
+    assert!(shown.contains("tandem_sip_trunk_open{trunk=\"called\"} 1\n"), "{shown}");
+}
