@@ -243,6 +243,16 @@ fn check_holds(state: &State, report: &mut AuditReport) {
             ));
         }
     }
+    let mut lines: HashMap<VnoId, u64> = HashMap::new();
+    for subscriber in state.subscribers.iter() {
+        *lines.entry(subscriber.id.vno()).or_default() += subscriber.open_lines();
+    }
+    for (tally, index) in state.vnos.iter().zip(0u16..) {
+        let expected = lines.get(&VnoId::new(index)).copied().unwrap_or(0);
+        if tally.lines != expected {
+            report.find(format!("VNO {index}: {} lines counted, it has {expected}", tally.lines));
+        }
+    }
     for subscriber in state.subscribers.iter() {
         for account in &subscriber.accounts {
             let id = AccountId::new(subscriber.id, account.number);

@@ -136,6 +136,9 @@ pub(crate) fn load_small(connection: &Connection, state: &mut State) -> Result<(
         )
         .optional()?;
     state.content.secret = secret.and_then(|secret| secret.try_into().ok());
+    for vno in state.registry.vnos.iter().filter(|vno| vno.fees.is_some()) {
+        state.timers.arm(Timestamp::from_seconds(0), TimerKey::Fees(vno.id));
+    }
     // Each looks for itself whether its month is over.
     for index in (0u32..).take(state.registry.agreements.len()) {
         state.timers.arm(Timestamp::from_seconds(0), TimerKey::Agreement(AgreementId::new(index)));

@@ -25,6 +25,7 @@ use crate::identifier::{
     SubscriberId, SubscriptionId, VnoId,
 };
 use crate::money::{Amount, Currency, Money};
+use crate::monthly_fees::MonthlyFees;
 use crate::party::{
     FailureHandling, FinalUnitAction, GrantPolicy, NetworkKind, Slug, Standing, WholesaleTerms,
 };
@@ -269,6 +270,8 @@ pub struct VnoChange {
     pub default_offer: Option<Option<OfferId>>,
     pub calls: Option<Box<VnoCalls>>,
     pub content: Option<Box<VnoContent>>,
+    /// All zero: none any more.
+    pub fees: Option<MonthlyFees>,
 }
 
 /// Compiled before it comes here, so that traffic does not wait for it.

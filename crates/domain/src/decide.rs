@@ -8,6 +8,7 @@ use crate::content;
 use crate::directive::{DirectiveId, DirectiveOutcome, Order};
 use crate::event::{Event, Record, Remembered};
 use crate::identifier::SessionId;
+use crate::monthly_fees;
 use crate::parts::Parts;
 use crate::provisioning;
 use crate::service::Service;
@@ -114,6 +115,13 @@ fn decide_timer(state: &State, key: TimerKey, now: Timestamp) -> Decision {
             let agreement = state.registry.agreement(id).filter(|one| !one.ended);
             let due = agreement.and_then(|one| content::next_close(state, one, now));
             decision.rearm = due.map(|due| (due, key));
+        }
+        TimerKey::Fees(id) => {
+            decision.events = monthly_fees::close_months(state, id, now);
+            if decision.events.is_empty() {
+                let vno = state.registry.vno(id).filter(|vno| vno.fees.is_some());
+                decision.rearm = vno.map(|vno| (monthly_fees::next_close(vno, now), key));
+            }
         }
     }
     decision

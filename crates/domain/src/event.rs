@@ -328,10 +328,17 @@ pub enum TransferKind {
     /// Sponsored traffic, set off against what the provider is owed.
     #[n(10)]
     SponsorSetOff,
+    /// What the VNO owes the broker by the month.
+    #[n(11)]
+    PlatformFee,
+    #[n(12)]
+    LineFees,
+    #[n(13)]
+    MinimumShortfall,
 }
 
 impl TransferKind {
-    pub const ALL: [TransferKind; 11] = [
+    pub const ALL: [TransferKind; 14] = [
         TransferKind::TopUp,
         TransferKind::Adjustment,
         TransferKind::OneTimeFee,
@@ -343,6 +350,9 @@ impl TransferKind {
         TransferKind::ContentRefund,
         TransferKind::ContentGuarantee,
         TransferKind::SponsorSetOff,
+        TransferKind::PlatformFee,
+        TransferKind::LineFees,
+        TransferKind::MinimumShortfall,
     ];
 
     pub fn name(self) -> &'static str {
@@ -358,6 +368,9 @@ impl TransferKind {
             TransferKind::ContentRefund => "content_refund",
             TransferKind::ContentGuarantee => "content_guarantee",
             TransferKind::SponsorSetOff => "sponsor_set_off",
+            TransferKind::PlatformFee => "platform_fee",
+            TransferKind::LineFees => "line_fees",
+            TransferKind::MinimumShortfall => "minimum_shortfall",
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod event;
 pub mod identifier;
 pub mod ledger;
 pub mod money;
+pub mod monthly_fees;
 pub mod parts;
 pub mod party;
 pub mod period;

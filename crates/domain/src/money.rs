@@ -179,6 +179,10 @@ impl Amount {
         Amount(self.0.saturating_add(other.0))
     }
 
+    pub fn saturating_mul(self, count: u64) -> Amount {
+        Amount(self.0.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)))
+    }
+
     pub fn saturating_sub(self, other: Amount) -> Amount {
         Amount(self.0.saturating_sub(other.0))
     }

@@ -9,6 +9,7 @@ use crate::calls::{Trunk, VnoCalls};
 use crate::content::VnoContent;
 use crate::identifier::{CarrierId, ContentProviderId, OfferId, PeerId, PriceListId, VnoId};
 use crate::money::{Amount, Currency, Rounding};
+use crate::monthly_fees::FeeAccount;
 use crate::quantity::Unit;
 
 /// A party's short name in URLs and decks: lower-case letters, digits and hyphens.
@@ -246,6 +247,9 @@ pub struct Vno {
     /// Rules for content; None = nobody may sell to its subscribers.
     #[n(16)]
     pub content: Option<Box<VnoContent>>,
+    /// What it owes the broker by the month; None = nothing.
+    #[n(17)]
+    pub fees: Option<FeeAccount>,
 }
 
 impl Vno {

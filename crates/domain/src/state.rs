@@ -48,6 +48,10 @@ pub struct VnoTally {
     #[n(6)]
     #[cbor(default)]
     pub calls: u32,
+    /// Lines that are not closed.
+    #[n(7)]
+    #[cbor(default)]
+    pub lines: u64,
 }
 
 /// The last Origin-State-Id of each host behind a peer.

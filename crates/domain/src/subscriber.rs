@@ -56,6 +56,13 @@ impl Subscriber {
         self.lines.iter().find(|line| line.number == id.number())
     }
 
+    /// Lines that are in service or could be again.
+    pub fn open_lines(&self) -> u64 {
+        let open = |line: &&Line| line.standing != Standing::Closed;
+        let lines = self.lines.iter().filter(open).count() as u64;
+        if self.standing == Standing::Closed { 0 } else { lines }
+    }
+
     pub fn line_mut(&mut self, id: LineId) -> Option<&mut Line> {
         self.lines.iter_mut().find(|line| line.number == id.number())
     }

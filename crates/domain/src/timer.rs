@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::content::PaymentId;
-use crate::identifier::{AgreementId, SessionId, SubscriberId};
+use crate::identifier::{AgreementId, SessionId, SubscriberId, VnoId};
 use crate::time::Timestamp;
 
 /// Whose time has come: its aggregate says what for.
@@ -18,6 +18,8 @@ pub enum TimerKey {
     Payment(PaymentId),
     /// An agreement's month is over.
     Agreement(AgreementId),
+    /// The month of a VNO's fees is over.
+    Fees(VnoId),
 }
 
 impl TimerKey {
@@ -25,6 +27,8 @@ impl TimerKey {
     const SUBSCRIBER: u64 = 0b10 << 62;
     const PAYMENT: u64 = 0b01 << 62;
     const AGREEMENT: u64 = 0b11 << 62;
+    /// Among the agreements, whose numbers have 32 bits.
+    const FEES: u64 = 1 << 32;
 
     fn pack(self) -> u64 {
         match self {
@@ -32,6 +36,7 @@ impl TimerKey {
             TimerKey::Subscriber(id) => id.to_bits() | Self::SUBSCRIBER,
             TimerKey::Payment(id) => id.to_bits() | Self::PAYMENT,
             TimerKey::Agreement(id) => u64::from(id.number()) | Self::AGREEMENT,
+            TimerKey::Fees(id) => u64::from(id.number()) | Self::FEES | Self::AGREEMENT,
         }
     }
 
@@ -40,6 +45,7 @@ impl TimerKey {
         match bits & Self::KIND {
             Self::SUBSCRIBER => TimerKey::Subscriber(SubscriberId::from_bits(rest)),
             Self::PAYMENT => TimerKey::Payment(PaymentId::from_bits(rest)),
+            Self::AGREEMENT if rest & Self::FEES != 0 => TimerKey::Fees(VnoId::new(rest as u16)),
             Self::AGREEMENT => TimerKey::Agreement(AgreementId::new(rest as u32)),
             _ => TimerKey::Session(SessionId::from_bits(rest)),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::catalogue::{InstalledVersion, PriceListEntry, PriceListRecord, Scope};
 use crate::content::next_close;
 use crate::event::{Event, InstalledPriceList};
+use crate::monthly_fees;
 use crate::rating::{PriceList, RateSpec};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -15,6 +16,11 @@ pub(super) fn apply(state: &mut State, event: &Event, at: Timestamp) -> Result<(
         && let Some(due) = next_close(state, agreement, at)
     {
         state.timers.arm(due, TimerKey::Agreement(agreement.id));
+    }
+    if let Event::VnoSet(vno) = event
+        && vno.fees.is_some()
+    {
+        state.timers.arm(monthly_fees::next_close(vno, at), TimerKey::Fees(vno.id));
     }
     if let Event::PriceRowsStaged(staged) = event {
         state.stagings_begun = state.stagings_begun.max(staged.staging);

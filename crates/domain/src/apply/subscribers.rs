@@ -20,11 +20,16 @@ pub(super) fn apply(state: &mut State, event: &Event, at: Timestamp) -> Result<(
             tally.subscribers_created = tally.subscribers_created.max(id.number());
             state.subscribers.put(Box::new(Subscriber::new(*id)));
         }
-        Event::SubscriberStanding(id, standing) => subscriber(state, *id)?.standing = *standing,
+        Event::SubscriberStanding(id, standing) => {
+            count_lines(state, *id, |subscriber| {
+                subscriber.standing = *standing;
+                Ok(())
+            })?;
+        }
         // Personal data is the books' business.
         Event::ProfileChanged(..) => {}
         Event::LineAdded(id, identities) => {
-            subscriber(state, id.subscriber())?.lines.push(Line {
+            let line = Line {
                 number: id.number(),
                 standing: Standing::Active,
                 barred: 0,
@@ -33,11 +38,18 @@ pub(super) fn apply(state: &mut State, event: &Event, at: Timestamp) -> Result<(
                 calls: None,
                 content: None,
                 sim_changed_at: seconds(at),
-            });
+            };
+            count_lines(state, id.subscriber(), |subscriber| {
+                subscriber.lines.push(line);
+                Ok(())
+            })?;
             identities.iter().for_each(|identity| state.identities.insert(identity, *id));
         }
         Event::LineCallsSet(id, calls) => line(state, *id)?.calls = Some(calls.clone()),
-        Event::LineStanding(id, standing) => line(state, *id)?.standing = *standing,
+        Event::LineStanding(id, standing) => count_lines(state, id.subscriber(), |subscriber| {
+            subscriber.line_mut(*id).ok_or("unknown line")?.standing = *standing;
+            Ok(())
+        })?,
         Event::LineBarring(id, barred) => line(state, *id)?.barred = *barred,
         Event::PayerRulesSet(id, rules) => {
             line(state, *id)?.payer_rules = (!rules.is_empty()).then(|| Box::new(rules.clone()));
@@ -100,6 +112,21 @@ pub(super) fn apply(state: &mut State, event: &Event, at: Timestamp) -> Result<(
         Event::Transferred(transfer) => return transferred(state, transfer, at),
         _ => return Err("not an event about subscribers"),
     }
+    Ok(())
+}
+
+/// Changes a subscriber, and its VNO's count of lines with it.
+fn count_lines(
+    state: &mut State,
+    id: SubscriberId,
+    change: impl FnOnce(&mut Subscriber) -> Result<(), &'static str>,
+) -> Result<(), &'static str> {
+    let subscriber = subscriber(state, id)?;
+    let before = subscriber.open_lines();
+    change(subscriber)?;
+    let after = subscriber.open_lines();
+    let tally = state.vnos.get_mut(id.vno().index()).ok_or("unknown VNO")?;
+    tally.lines = (tally.lines + after).saturating_sub(before);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::command::{Administer, NewVno, Noun, Receipt, Refused, VnoChange};
 use crate::event::Event;
 use crate::identifier::{ApiKeyId, CarrierId, ContentProviderId, PeerId, PriceListId, VnoId};
 use crate::money::Amount;
+use crate::monthly_fees::{FeeAccount, MonthlyFees};
 use crate::party::{
     Carrier, ContentProvider, FailureHandling, FinalUnitAction, Peer, Standing, Vno, WholesaleTerms,
 };
@@ -151,6 +152,7 @@ impl Desk<'_> {
             default_offer: None,
             calls: None,
             content: None,
+            fees: None,
         };
         Ok((Receipt::Vno(id), SmallVec::from_iter([Event::VnoSet(Box::new(vno))])))
     }
@@ -160,7 +162,8 @@ impl Desk<'_> {
         let reserved = change.standing.is_some()
             || change.wholesale.is_some()
             || change.credit_limit.is_some()
-            || change.carriers.is_some();
+            || change.carriers.is_some()
+            || change.fees.is_some();
         if reserved {
             self.broker_only()?;
         }
@@ -181,6 +184,16 @@ impl Desk<'_> {
                 return Err(invalid("credit_limit", "must not be negative"));
             }
             vno.credit_limit = limit;
+        }
+        if let Some(fees) = change.fees {
+            let within = |amount: &Amount| !amount.is_negative() && *amount <= Amount::LARGEST;
+            if !fees.amounts().iter().all(within) {
+                return Err(invalid("monthly_fees", "expected amounts that are not negative"));
+            }
+            let known = vno.fees.map(|account| FeeAccount { fees, ..account });
+            let account =
+                known.unwrap_or_else(|| FeeAccount::begin(self.state, &vno, fees, self.now));
+            vno.fees = (fees != MonthlyFees::default()).then_some(account);
         }
         if let Some(Some(offer)) = change.default_offer {
             let offer = self.state.registry.offer(offer).filter(|offer| offer.vno == id);

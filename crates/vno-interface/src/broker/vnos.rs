@@ -8,6 +8,7 @@ use tandem_domain::access::Role;
 use tandem_domain::catalogue::PriceListOwner;
 use tandem_domain::command::{Administer, NewVno, Receipt, VnoChange};
 use tandem_domain::money::Money;
+use tandem_domain::monthly_fees::MonthlyFees;
 use tandem_domain::party::{FailureHandling, FinalUnitAction, GrantPolicy, Vno, WholesaleTerms};
 use tandem_domain::quantity::Unit;
 use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
@@ -45,6 +46,7 @@ pub struct VnoBody {
     pub credit_limit: MoneyBody,
     /// Id of the retail price list in force.
     pub retail_price_list: Option<String>,
+    pub monthly_fees: Option<MonthlyFeesBody>,
 }
 
 impl VnoBody {
@@ -59,6 +61,7 @@ impl VnoBody {
             time_zone: vno.time_zone.to_string(),
             credit_limit: MoneyBody::from_amount(vno.credit_limit, vno.wholesale_currency),
             retail_price_list: retail.map(|list| list.slug.to_string()),
+            monthly_fees: vno.fees.as_ref().map(|account| MonthlyFeesBody::of(&account.fees)),
         }
     }
 }
@@ -131,6 +134,41 @@ pub struct VnoChangeBody {
     pub grants: Option<Vec<GrantBody>>,
     /// Ids of the carriers whose networks its subscribers may use; empty = all. The broker only.
     pub carriers: Option<Vec<String>>,
+    /// The broker only.
+    pub monthly_fees: Option<MonthlyFeesBody>,
+}
+
+/// What the VNO owes the broker for each calendar month of its time zone, in its wholesale currency, beside what is
+/// used: charged when the month is over, from the first full month on. Left out = 0; all 0 = none any more.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MonthlyFeesBody {
+    pub platform: String,
+    /// For each line that is not closed when the month ends.
+    pub line: String,
+    /// Take or pay: what use and content of the month lack to it is charged.
+    pub minimum: String,
+}
+
+impl MonthlyFeesBody {
+    fn of(fees: &MonthlyFees) -> MonthlyFeesBody {
+        MonthlyFeesBody {
+            platform: fees.platform.to_string(),
+            line: fees.line.to_string(),
+            minimum: fees.minimum.to_string(),
+        }
+    }
+
+    fn to_domain(&self) -> Result<MonthlyFees, Problem> {
+        let amount = |name, text: &String| {
+            if text.is_empty() { Ok(Default::default()) } else { parse(name, text) }
+        };
+        Ok(MonthlyFees {
+            platform: amount("platform", &self.platform)?,
+            line: amount("line", &self.line)?,
+            minimum: amount("minimum", &self.minimum)?,
+        })
+    }
 }
 
 /// One of the three.
@@ -220,6 +258,7 @@ fn change_of(
             .map(|grants| grants.iter().map(grant).collect())
             .transpose()?,
         carriers: carriers.transpose()?,
+        fees: body.monthly_fees.as_ref().map(MonthlyFeesBody::to_domain).transpose()?,
         default_offer: None,
         calls: None,
         content: None,

@@ -1,0 +1,131 @@
+//! What a VNO owes the broker by the calendar month, whatever its subscribers use: a fee for the platform, a fee for
+//! each line, and what its use lacks to a minimum (take or pay).
+
+use minicbor::{Decode, Encode};
+use smallvec::SmallVec;
+
+use crate::event::{Event, Transfer, TransferKind};
+use crate::identifier::VnoId;
+use crate::ledger::{Entry, LedgerAccount};
+use crate::money::Amount;
+use crate::party::Vno;
+use crate::period::{Period, calendar_month};
+use crate::state::State;
+use crate::time::Timestamp;
+
+/// In the VNO's wholesale currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct MonthlyFees {
+    #[n(0)]
+    pub platform: Amount,
+    /// For each line that is not closed when the month ends.
+    #[n(1)]
+    pub line: Amount,
+    /// What use and content bring the broker at least.
+    #[n(2)]
+    pub minimum: Amount,
+}
+
+impl MonthlyFees {
+    pub fn amounts(&self) -> [Amount; 3] {
+        [self.platform, self.line, self.minimum]
+    }
+}
+
+/// The fees of one VNO, and how far they are charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct FeeAccount {
+    #[n(0)]
+    pub fees: MonthlyFees,
+    /// The first full month, as [`calendar_month`] counts them.
+    #[n(1)]
+    pub first_month: u32,
+    #[n(2)]
+    pub closed_month: u32,
+    /// The broker's revenue from the VNO when that month was closed.
+    #[n(3)]
+    pub revenue_then: Amount,
+}
+
+impl FeeAccount {
+    /// Fees that begin with the first full month after `now`.
+    pub(crate) fn begin(state: &State, vno: &Vno, fees: MonthlyFees, now: Timestamp) -> FeeAccount {
+        let month = calendar_month(now, &vno.time_zone);
+        FeeAccount {
+            fees,
+            first_month: month + 1,
+            closed_month: month - 1,
+            revenue_then: revenue(state, vno),
+        }
+    }
+}
+
+fn revenue(state: &State, vno: &Vno) -> Amount {
+    state.ledger.balance(LedgerAccount::BrokerRevenue(vno.id), vno.wholesale_currency)
+}
+
+/// When the month that runs at `now` ends.
+pub(crate) fn next_close(vno: &Vno, now: Timestamp) -> Timestamp {
+    Period::CalendarMonth.end_after(now, now, &vno.time_zone)
+}
+
+/// Charges the months that are over. Nothing when none is.
+pub(crate) fn close_months(state: &State, id: VnoId, now: Timestamp) -> SmallVec<[Event; 1]> {
+    let mut events = SmallVec::new();
+    let Some((vno, account)) = state.registry.vno(id).and_then(|vno| Some((vno, vno.fees?))) else {
+        return events;
+    };
+    let month = calendar_month(now, &vno.time_zone);
+    if month <= account.closed_month + 1 {
+        return events;
+    }
+    let lines = state.tally(id).map_or(0, |tally| tally.lines);
+    let mut used = revenue(state, vno).saturating_sub(account.revenue_then);
+    let mut charged = Amount::ZERO;
+    let mut number = state.tally(id).map_or(0, |tally| tally.transfers);
+    let first = account.first_month.max(account.closed_month + 1);
+    for closing in first..month {
+        let fees = account.fees;
+        let for_lines = fees.line.saturating_mul(lines);
+        let short = fees.minimum.saturating_sub(used);
+        // What a standstill of ours put together counts once.
+        used = Amount::ZERO;
+        let name = format!("{:04}-{:02}", (closing - 1) / 12, (closing - 1) % 12 + 1);
+        for (kind, amount, note) in [
+            (TransferKind::PlatformFee, fees.platform, name.clone()),
+            (TransferKind::LineFees, for_lines, format!("{name}, {lines} lines")),
+            (TransferKind::MinimumShortfall, short, name.clone()),
+        ] {
+            let amount = amount.min(Amount::LARGEST);
+            if !amount.is_positive() {
+                continue;
+            }
+            number += 1;
+            charged = charged.saturating_add(amount);
+            events.push(owed(vno, number, kind, amount, note));
+        }
+    }
+    let account = FeeAccount {
+        closed_month: month - 1,
+        revenue_then: revenue(state, vno).saturating_add(charged),
+        ..account
+    };
+    events.push(Event::VnoSet(Box::new(Vno { fees: Some(account), ..vno.clone() })));
+    events
+}
+
+fn owed(vno: &Vno, number: u64, kind: TransferKind, amount: Amount, note: String) -> Event {
+    let mut entry = Entry::new();
+    let (from, to) = (LedgerAccount::VnoCredit(vno.id), LedgerAccount::BrokerRevenue(vno.id));
+    entry.transfer(from, to, vno.wholesale_currency, amount);
+    Event::Transferred(Box::new(Transfer {
+        vno: vno.id,
+        number,
+        kind,
+        postings: entry.into_postings(),
+        buckets: SmallVec::new(),
+        subscription: None,
+        note: Some(note.into()),
+        content: None,
+    }))
+}
