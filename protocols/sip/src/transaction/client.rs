@@ -148,12 +148,25 @@ impl Client {
                 Reaction { pass: true, rearm: keep > 0, send: None }
             }
             // The final response again: the ACK again.
-            (State::Completed, 300..) | (State::Accepted, 200..300) => Reaction {
-                send: self.ack.as_ref().map(|(_, ack)| ack.clone()),
-                ..Reaction::default()
-            },
+            (State::Completed, 300..) => self.acknowledge_again(),
+            // That of another branch of a fork is another dialog's (RFC 6026 section 7.2).
+            (State::Accepted, 200..300) if self.is_of_another(message) => {
+                Reaction { pass: true, ..Reaction::default() }
+            }
+            (State::Accepted, 200..300) => self.acknowledge_again(),
             _ => Reaction::default(),
         }
+    }
+
+    fn acknowledge_again(&self) -> Reaction {
+        Reaction { send: self.ack.as_ref().map(|(_, ack)| ack.clone()), ..Reaction::default() }
+    }
+
+    /// Was a 2xx with another tag acknowledged already?
+    fn is_of_another(&self, message: &Message<'_>) -> bool {
+        let acknowledged = self.ack.as_ref().and_then(|(_, ack)| Message::decode(ack).ok());
+        let tag = |message: &Message<'_>| message.to().and_then(|to| to.tag().map(<[u8]>::to_vec));
+        acknowledged.is_some_and(|ack| tag(&ack) != tag(message))
     }
 
     pub fn acked(&mut self, flow: Flow, bytes: &[u8]) {

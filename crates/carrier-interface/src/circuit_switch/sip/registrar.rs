@@ -131,7 +131,15 @@ impl Registrar {
         flow: Flow,
     ) {
         if let Err(status) = self.bind(io.now, request, user, flow) {
-            return io.transactions.respond_simply(io.now, server, request, status);
+            let (back, tag) = (io.transactions.flow_of(server), io.transactions.tokens.token());
+            return io.transactions.respond(io.now, server, status, |out| {
+                let mut response = MessageWriter::response(out, status);
+                copy_essentials(&mut response, request, back, &tag);
+                if status == 423 {
+                    response.number(Name::MinExpires, EXPIRES_MIN);
+                }
+                response.finish(&[]);
+            });
         }
         let back = io.transactions.flow_of(server);
         let tag = io.transactions.tokens.token();

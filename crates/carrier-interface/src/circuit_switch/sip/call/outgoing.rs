@@ -256,9 +256,11 @@ impl Call {
     pub fn answered_by_b(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
         let status = message.status();
         if matches!(self.state, State::Over | State::Answered) {
+            // Behind a forking proxy a second phone may answer too: it is thanked and hung up (section 13.2.2.4).
+            let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
             if (200..300).contains(&status)
-                && self.state == State::Over
                 && let Some(leg) = &self.b
+                && (self.state == State::Over || *leg.dialog.remote_tag != *tag)
             {
                 Self::hang_up_stray(io, message, leg.dialog.flow);
             }

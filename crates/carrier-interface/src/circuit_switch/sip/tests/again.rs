@@ -86,3 +86,22 @@ fn a_session_too_short_for_a_switch_is_offered_once_more_as_long_as_it_wants() {
     house.expect(CALLING, "SIP/2.0 503");
     assert_eq!(house.balance(1), "100.00");
 }
+
+#[test]
+fn a_second_phone_that_answers_behind_a_fork_is_acknowledged_and_hung_up() {
+    let mut house = house();
+    let (invite, ok) = house.talking(ELSEWHERE, "");
+    house.sent.clear();
+    let second = answer(&invite, "200 OK", "", "v=0").replace(";tag=bt", ";tag=other");
+    house.hear(CALLED, &second);
+    let ack = house.expect(CALLED, "ACK");
+    let bye = house.expect(CALLED, "BYE");
+    for request in [ack, bye] {
+        assert!(value(&request, Name::To).contains("tag=other"), "{request}");
+    }
+    // The first one talks on.
+    house.wait(5_000);
+    house.hear(CALLING, &within(&ok, "BYE", 2));
+    assert!(house.expect(CALLED, "BYE").contains("tag=bt"));
+    assert_eq!(house.seconds_used, 5);
+}
