@@ -169,7 +169,7 @@ impl Telephony {
     }
 
     /// One call between two sipp scenarios; both must go as written.
-    fn play(&self, name: &str, service: &str, calling: Scenario, called: &[(usize, Scenario)]) {
+    pub fn play(&self, name: &str, service: &str, calling: Scenario, called: &[(usize, Scenario)]) {
         let Some(sipp) = sipp() else { return };
         let mut listening = Vec::new();
         for (carrier, scenario) in called {
@@ -197,7 +197,7 @@ impl Telephony {
     }
 }
 
-fn talks() -> Scenario {
+pub fn talks() -> Scenario {
     Scenario::called().receive("INVITE").answer(180, "").answer_with_body(200, "").receive("ACK")
 }
 

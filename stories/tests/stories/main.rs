@@ -14,3 +14,4 @@ mod refunds;
 mod sip_phones;
 mod sipp;
 mod statements;
+mod trunks;

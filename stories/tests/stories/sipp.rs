@@ -157,6 +157,14 @@ impl Scenario {
         ))
     }
 
+    /// An INVITE with the right credentials; one with others is refused, and the caller hears it.
+    pub fn receive_proven(self, user: &str, password: &str) -> Scenario {
+        let checked = self.raw(&format!(
+            "<recv request=\"INVITE\" rrs=\"true\"><action><verifyauth assign_to=\"4\" username=\"{user}\" password=\"{password}\"/></action></recv><nop hide=\"true\" next=\"1\" test=\"4\"/>"
+        ));
+        checked.answer(403, "").receive("ACK").raw("<label id=\"1\"/>")
+    }
+
     pub fn answer(self, status: u16, more: &str) -> Scenario {
         self.send(&Scenario::response(status, more, false), false)
     }
