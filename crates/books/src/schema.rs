@@ -1,8 +1,11 @@
 //! Tables, and the steps that lead from one schema to the next. Steps only add.
 
 use rusqlite::Connection;
+use tandem_domain::subscriber::Subscriber;
 
 use crate::BooksError;
+use crate::load::load_small;
+use crate::rows::{Tallies, decode, encode};
 
 const STEPS: &[&str] = &["
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -52,7 +55,10 @@ const STEPS: &[&str] = &["
     CREATE TABLE notification (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 ", "
     CREATE TABLE ported (number INTEGER PRIMARY KEY, network BLOB NOT NULL);
-"];
+", ""];
+
+/// The step after which the tallies count the lines of each VNO.
+const LINES_COUNTED: i64 = 4;
 
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), BooksError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -69,8 +75,28 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), BooksError> {
     for (step, version) in STEPS.iter().zip(1i64..).filter(|(_, version)| *version > found) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
+        if version == LINES_COUNTED {
+            count_lines(&transaction)?;
+        }
         transaction.pragma_update(None, "user_version", version)?;
         transaction.commit()?;
     }
+    Ok(())
+}
+
+/// Books of before did not count them.
+fn count_lines(connection: &Connection) -> Result<(), BooksError> {
+    let mut state = load_small(connection)?;
+    state.vnos.iter_mut().for_each(|tally| tally.lines = 0);
+    let mut statement = connection.prepare("SELECT body FROM subscriber")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(0)?.as_blob().unwrap_or_default();
+        let subscriber: Subscriber = decode("subscriber", body)?;
+        if let Some(tally) = state.vnos.get_mut(subscriber.id.vno().index()) {
+            tally.lines += subscriber.open_lines();
+        }
+    }
+    connection.execute("UPDATE tallies SET body = ?1", [encode(&Tallies::of(&state))])?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tandem_books::{AuditReport, Books, audit};
-use tandem_domain::event::Record;
+use tandem_domain::event::{Event, Record};
 use tandem_domain::service::Service;
 use tandem_domain::state::State;
 use world::{MIB, World};
@@ -150,4 +150,27 @@ fn an_audit_beside_the_writer_sees_one_moment() {
         }
         assert!(seen.len() > 1, "the audit ran while the books were written: {seen:?}");
     });
+}
+
+#[test]
+fn books_of_before_get_their_lines_counted_when_they_are_opened() {
+    let world = life();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = books(directory.path(), &world.journal, 7);
+    let lines = world.state.vnos[0].lines;
+    assert!(lines > 0);
+    // As an older program left them: the tallies know of no lines.
+    let adds = |event: &Event| matches!(event, Event::LineAdded(..));
+    let first = world.journal.iter().position(|record| record.events.iter().any(adds));
+    let earlier = &world.journal[..first.expect("a line is added")];
+    let without = books(directory.path(), earlier, 1);
+    let connection = Connection::open(&path).expect("opened");
+    connection.execute("ATTACH ?1 AS earlier", [without.to_str()]).expect("attached");
+    connection
+        .execute("UPDATE tallies SET body = (SELECT body FROM earlier.tallies)", [])
+        .expect("set back");
+    connection.pragma_update(None, "user_version", 3).expect("set back");
+    drop(connection);
+    let counted = Books::open(&path).expect("opened").load().expect("loaded");
+    assert_eq!(counted.vnos[0].lines, lines);
 }

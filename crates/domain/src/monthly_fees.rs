@@ -8,7 +8,7 @@ use crate::event::{Event, Transfer, TransferKind};
 use crate::identifier::VnoId;
 use crate::ledger::{Entry, LedgerAccount};
 use crate::money::Amount;
-use crate::party::Vno;
+use crate::party::{Standing, Vno};
 use crate::period::{Period, calendar_month};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -83,7 +83,11 @@ pub(crate) fn close_months(state: &State, id: VnoId, now: Timestamp) -> SmallVec
     let mut used = revenue(state, vno).saturating_sub(account.revenue_then);
     let mut charged = Amount::ZERO;
     let mut number = state.tally(id).map_or(0, |tally| tally.transfers);
-    let first = account.first_month.max(account.closed_month + 1);
+    let first = match vno.standing {
+        // Who is closed when a month ends owes nothing for it.
+        Standing::Closed => month,
+        _ => account.first_month.max(account.closed_month + 1),
+    };
     for closing in first..month {
         let fees = account.fees;
         let for_lines = fees.line.saturating_mul(lines);

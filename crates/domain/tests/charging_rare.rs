@@ -153,3 +153,83 @@ fn a_call_over_ro_to_the_vnos_emergency_number_is_free_whatever_its_balance() {
     other.destination = Some("4930901820".into());
     assert_eq!(world.session(other.open()), Err(Declined::InsufficientBalance));
 }
+
+#[test]
+fn a_group_that_stands_twice_in_one_request_is_held_and_charged_as_one() {
+    let mut world = World::new();
+    let alice = world.subscriber(0, "+491511", "10.00");
+    let mut phone = world.request("+491511", Service::Data);
+    world.session(phone.open()).expect("opened");
+    let mut twice = phone.report(MIB);
+    twice.groups.push(twice.groups[0].clone());
+    world.session(twice).expect("reported");
+    // The second report of the next one cannot be charged; the first is.
+    let mut half = phone.report(MIB);
+    let wrong = UnitCounts { seconds: Some(1), ..UnitCounts::default() };
+    half.groups
+        .push(GroupRequest { used: [used(wrong)].into_iter().collect(), ..half.groups[0].clone() });
+    world.session(half).expect("reported");
+    world.session(phone.close(0)).expect("closed");
+    assert_eq!((world.balance(alice), world.held(alice)), (amount("9.643"), Amount::ZERO));
+    world.assert_balanced();
+}
+
+#[test]
+fn a_report_far_behind_a_jump_of_numbers_is_still_taken() {
+    let mut world = World::new();
+    let alice = world.subscriber(0, "+491511", "10.00");
+    let mut phone = world.request("+491511", Service::Data);
+    world.session(phone.open()).expect("opened");
+    phone.number = 100;
+    let late = phone.report(MIB);
+    phone.number = 101;
+    world.session(phone.report(0)).expect("reported");
+    world.session(late).expect("its first time");
+    assert_eq!(world.balance(alice), amount("9.881"));
+}
+
+#[test]
+fn a_money_session_keeps_to_one_currency() {
+    let mut world = World::new();
+    world.subscriber(0, "+491511", "10.00");
+    let mut phone = world.request("+491511", Service::Content);
+    let mut open = phone.open();
+    open.groups[0].requested = Some(in_money("1.00", None));
+    world.session(open).expect("opened");
+    let mut other = phone.report(0);
+    other.groups[0].used =
+        [used(in_money("1.00", Currency::from_number(840)))].into_iter().collect();
+    let answer = world.session(other);
+    assert_eq!(outcome(&answer), &GroupOutcome::Declined(Declined::CurrencyMismatch));
+    world.assert_balanced();
+}
+
+#[test]
+fn a_free_call_that_may_not_last_for_ever_costs_nobody_anything_and_ends() {
+    let mut world = World::new();
+    let alice = world.subscriber(0, "+491511", "0");
+    let owner = tandem_domain::catalogue::PriceListOwner::Vno(ARIA);
+    let rows = "service,prefix,price,per,treatment\nvoice,800,0,60s,free\nvoice,,0.12,60s,\n";
+    let header = untaxed("free");
+    let rates = deck::read(rows.as_bytes(), &header).expect("a deck");
+    world.install(owner, "retail", header, rates);
+    let mut call = |limit: Option<u32>| {
+        let rules = VnoCalls { seconds_max: limit.unwrap_or(0), ..VnoCalls::default() };
+        let change = VnoChange { calls: Some(Box::new(rules)), ..VnoChange::default() };
+        world.administer(Administer::ChangeVno(ARIA, Box::new(change)));
+        let mut phone = world.request("+491511", Service::Voice);
+        phone.destination = Some("8001234".into());
+        let opened = world.session(phone.open());
+        let reported = world.session(phone.report(100));
+        world.session(phone.close(0)).expect("closed");
+        (outcome(&opened).clone(), outcome(&reported).clone())
+    };
+    assert_eq!(call(None), (GroupOutcome::Free, GroupOutcome::Free));
+    let (opened, over) = call(Some(100));
+    let GroupOutcome::Granted(all) = opened else { panic!("{opened:?}") };
+    assert_eq!((all.amount, all.is_time_limit), (100, true));
+    assert_eq!(over, GroupOutcome::Declined(Declined::TimeLimit));
+    assert_eq!(world.balance(alice), Amount::ZERO);
+    assert_eq!(world.ledger(LedgerAccount::BrokerRevenue(ARIA)), Amount::ZERO);
+    world.assert_balanced();
+}

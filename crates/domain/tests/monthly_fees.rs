@@ -125,3 +125,14 @@ fn fees_are_the_brokers_to_set_to_change_and_to_end() {
     assert_eq!(world.state.registry.vno(ARIA).expect("a VNO").fees, None);
     assert_eq!(world.ledger(LedgerAccount::BrokerRevenue(ARIA)), amount("200.00"));
 }
+
+#[test]
+fn who_is_closed_when_a_month_ends_owes_nothing_for_it() {
+    let mut world = begun();
+    go_to(&mut world, "2026-05-01T00:00:00Z");
+    let before = charged(&world).len();
+    let closed = VnoChange { standing: Some(Standing::Closed), ..VnoChange::default() };
+    world.administer(Administer::ChangeVno(ARIA, Box::new(closed)));
+    go_to(&mut world, "2026-08-01T00:00:00Z");
+    assert_eq!(charged(&world).len(), before);
+}

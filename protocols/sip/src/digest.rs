@@ -130,8 +130,14 @@ pub struct Challenge<'a> {
 }
 
 impl<'a> Challenge<'a> {
+    const LENGTH_MAX: usize = 2048;
+
     /// None: of another scheme, of an algorithm that we do not know, or one that wants more than `auth`.
     pub fn parse(value: &'a [u8]) -> Option<Challenge<'a>> {
+        // What comes back in our request must leave room for the rest of it.
+        if value.len() > Self::LENGTH_MAX {
+            return None;
+        }
         let field = fields(value)?;
         let qop = field("qop");
         let counts = qop

@@ -197,9 +197,11 @@ impl<'a> Charging<'a> {
         draft.count(CounterOwner::Subscriber(self.subscriber.id), self.spent_key(), month, units);
     }
 
-    /// How long one call may last: the shorter of what line and VNO allow. None: as long as there is money.
+    /// How long a call that the line makes or forwards may last: the shorter of what line and VNO allow.
+    /// None: as long as there is money.
     pub fn call_seconds_max(&self) -> Option<u64> {
-        if self.context.service != Service::Voice {
+        let is_taken = self.context.direction == Direction::Terminating;
+        if self.context.service != Service::Voice || is_taken {
             return None;
         }
         let own = self.line.calls.as_deref().map(|calls| calls.seconds_max);

@@ -46,6 +46,31 @@ pub(super) fn reserve(
     }
 }
 
+/// Of what costs nothing, as much as the time that a call may last.
+pub(super) fn for_free(charging: &Charging<'_>, group: &mut Group) -> GroupOutcome {
+    let Some(most) = charging.call_seconds_max() else { return GroupOutcome::Free };
+    let left = most.saturating_sub(group.used);
+    if left == 0 {
+        return GroupOutcome::Declined(Declined::TimeLimit);
+    }
+    let policy = charging.vno.grant_policy(group.unit);
+    let units = left.min(policy.slice_max);
+    let is_time_limit = units == left;
+    group.granted = units;
+    group.phase = if is_time_limit { Phase::FinalGrant } else { Phase::Granted };
+    GroupOutcome::Granted(Granted {
+        unit: group.unit,
+        amount: units,
+        validity_seconds: policy.validity_seconds,
+        threshold: 0,
+        holding_seconds: 0,
+        final_unit: is_time_limit.then_some(FinalUnit(FinalUnitAction::Terminate)),
+        tariff_change: None,
+        currency: None,
+        is_time_limit,
+    })
+}
+
 /// Reserves all of `units` or nothing: for one-time events, which are not sliced.
 pub(super) fn cover_whole(
     charging: &Charging<'_>,

@@ -5,6 +5,7 @@
 
 mod calls;
 mod draft;
+mod emergency;
 mod ending;
 mod funds;
 mod grant;

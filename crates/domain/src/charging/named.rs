@@ -69,6 +69,12 @@ fn able<'a>(
     if payers.is_empty() { Err(Declined::CurrencyMismatch) } else { Ok(payers) }
 }
 
+/// Amounts of a group add up: they are all of one currency.
+fn keeps_currency(group: &Group, currency: Currency) -> Result<(), Declined> {
+    let differs = group.currency().is_some_and(|known| known != currency);
+    if differs { Err(Declined::CurrencyMismatch) } else { Ok(()) }
+}
+
 /// Takes all of it from the first account that has it, or nothing.
 pub(super) fn take(
     charging: &Charging<'_>,
@@ -94,6 +100,7 @@ pub(super) fn report(
         return if counts.is_empty() { Ok(()) } else { Err(Declined::UnitMismatch) };
     };
     let money = money(charging, named);
+    keeps_currency(group, money.currency)?;
     if money.amount == Amount::ZERO {
         return Ok(());
     }
@@ -164,6 +171,13 @@ fn granted(
     let asked = requested.money.map(|named| money(charging, named));
     let currency = asked.map(|money| money.currency).or_else(|| group.currency());
     let currency = currency.ok_or(Declined::UnitMismatch)?;
+    keeps_currency(group, currency)?;
+    let lasted = charging.now.millis().saturating_sub(group.started_at.millis()) / 1000;
+    let lasted = u64::try_from(lasted).unwrap_or(0);
+    let seconds_left = charging.call_seconds_max().map(|most| most.saturating_sub(lasted));
+    if seconds_left == Some(0) {
+        return Err(Declined::TimeLimit);
+    }
     let wanted = asked.map(|money| money.amount).filter(|amount| amount.is_positive());
     let wanted = wanted.unwrap_or(slice).min(slice);
     let usage = charging.usage(group.key);
@@ -185,7 +199,9 @@ fn granted(
     Ok(Granted {
         unit: Unit::Money,
         amount: group.granted,
-        validity_seconds: policy.validity_seconds,
+        validity_seconds: seconds_left.map_or(policy.validity_seconds, |left| {
+            policy.validity_seconds.min(u32::try_from(left).unwrap_or(u32::MAX))
+        }),
         threshold: 0,
         holding_seconds: policy.holding_seconds,
         final_unit: is_last.then(|| FinalUnit(charging.vno.final_unit.clone())),

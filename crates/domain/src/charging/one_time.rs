@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::draft::{CounterOwner, Draft};
+use super::emergency::is_emergency;
 use super::funds::Charging;
 use super::grant;
 use super::group::Group;
@@ -10,7 +11,7 @@ use super::named;
 use super::rates::{self, retail_of};
 use super::request::{Declined, EventAction, EventAnswer, EventRequest, GroupOutcome, UnitCounts};
 use super::session::Session;
-use super::sessions::{admit, charging, identify, is_emergency, may_carry};
+use super::sessions::{admit, charging, identify, may_carry};
 use super::settle;
 use crate::answered::{Reply, RequestKey};
 use crate::charging::BucketChange;

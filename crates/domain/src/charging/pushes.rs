@@ -43,7 +43,7 @@ pub(crate) fn reauthorise(
     let wants = |_: &Session, group: &Group| {
         all || matches!(group.phase, Phase::Waiting | Phase::FinalGrant)
     };
-    come_again(state, subscriber, wants, 0, now)
+    come_again(state, subscriber, wants, |_| false, 0, now)
 }
 
 /// A limit of the line's calls changed: those that run are asked to come again, and get what is left.
@@ -54,16 +54,17 @@ pub(crate) fn limit_calls(
     earlier: usize,
     now: Timestamp,
 ) -> Vec<Event> {
-    let calls = |session: &Session, _: &Group| {
-        session.line == line && session.context.service == Service::Voice
-    };
-    come_again(state, line.subscriber(), calls, earlier, now)
+    let calls =
+        |session: &Session| session.line == line && session.context.service == Service::Voice;
+    let of_calls = |session: &Session, _: &Group| calls(session);
+    come_again(state, line.subscriber(), of_calls, calls, earlier, now)
 }
 
 fn come_again(
     state: &State,
     subscriber: SubscriberId,
     wants: impl Fn(&Session, &Group) -> bool,
+    of_all: impl Fn(&Session) -> bool,
     earlier: usize,
     now: Timestamp,
 ) -> Vec<Event> {
@@ -73,6 +74,8 @@ fn come_again(
         let groups = session.groups.iter().filter(|group| wants(session, group));
         let wanting: SmallVec<[GroupKey; 4]> = groups.map(|group| group.key).collect();
         let order = match wanting.as_slice() {
+            // A free call has no group yet.
+            [] if session.groups.is_empty() && of_all(session) => Order::Reauthorise(None),
             [] => continue,
             [one] => Order::Reauthorise(Some(*one)),
             _ => Order::Reauthorise(None),

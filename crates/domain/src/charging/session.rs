@@ -169,7 +169,10 @@ impl Session {
                 None => self.overtaken &= !overtaken_by(highest - number),
                 Some(ahead) => {
                     // Those in between are still to come; the highest before is not.
-                    let between = overtaken_by(ahead).saturating_sub(1);
+                    let between = match ahead {
+                        0..=64 => overtaken_by(ahead).saturating_sub(1),
+                        _ => u64::MAX,
+                    };
                     self.overtaken = self.overtaken.checked_shl(ahead).unwrap_or(0) | between;
                 }
             }

@@ -6,6 +6,7 @@
 use smallvec::SmallVec;
 
 use super::draft::Draft;
+use super::emergency::{is_emergency, let_through};
 use super::ending::close_gate;
 use super::funds::Charging;
 use super::grant::{self, release};
@@ -24,7 +25,6 @@ use crate::event::{Event, Movements, Remembered, SessionClosing, SessionReport, 
 use crate::identifier::{CarrierId, Identity, LineId, SessionId};
 use crate::party::Standing;
 use crate::quantity::Unit;
-use crate::service::{Direction, Service};
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -71,26 +71,6 @@ pub(crate) fn decide_session(
         }
         SessionVerb::Report | SessionVerb::Close(_) => Decision::refused(Declined::UnknownSession),
     }
-}
-
-/// By the switch's word, or because the line's VNO knows the number as one.
-pub(super) fn is_emergency(state: &State, identities: &[Identity], context: &Context) -> bool {
-    let calls = |line: LineId| state.registry.vno(line.vno())?.calls.as_deref();
-    let outgoing = context.direction != Direction::Terminating;
-    context.is_emergency
-        || context
-            .destination
-            .filter(|_| outgoing && context.service == Service::Voice)
-            .is_some_and(|called| {
-                let rules = identify(state, identities).ok().and_then(calls);
-                rules.is_some_and(|rules| rules.emergency.contains(&called))
-            })
-}
-
-/// Emergency calls pass without control or charge, from their first request to their last.
-fn let_through(request: &SessionRequest) -> SessionAnswer {
-    let free = |group: &GroupRequest| GroupAnswer { key: group.key, outcome: GroupOutcome::Free };
-    SessionAnswer { groups: request.groups.iter().map(free).collect(), failure_handling: None }
 }
 
 /// The line that all given identities belong to. Unknown ones are passed over when another is known:
@@ -355,12 +335,14 @@ impl<'a> Work<'a> {
         let mut answer = SessionAnswer::default();
         let mut faults: SmallVec<[Option<Declined>; 1]> = SmallVec::new();
         for asked in &request.groups {
-            let before = self.draft.clone();
+            let before = (self.draft.clone(), self.group(asked.key).cloned());
             let fault = self.take_report(known, asked).err();
             if fault.is_some() {
-                // What could not be charged in full is not charged in part.
-                self.draft = before;
+                // What could not be charged in full is not charged in part. An earlier report of the same group
+                // in this request stays.
+                self.draft = before.0;
                 self.groups.retain(|group| group.key != asked.key);
+                self.groups.extend(before.1);
             }
             faults.push(fault);
         }
@@ -391,6 +373,10 @@ impl<'a> Work<'a> {
         answer
     }
 
+    fn group(&self, key: GroupKey) -> Option<&Group> {
+        self.groups.iter().find(|group| group.key == key)
+    }
+
     /// Brings a known group into this request's work.
     fn touch(&mut self, known: &[Group], key: GroupKey) -> bool {
         if self.groups.iter().any(|group| group.key == key) {
@@ -417,12 +403,14 @@ impl<'a> Work<'a> {
                 }
                 None => rates::begin(&self.charging, asked.key, self.charging.now)?,
             };
-            // What costs nothing is not controlled, unless it may not last for ever.
-            let is_limited = self.charging.call_seconds_max().is_some();
-            if !is_limited && rates::is_free(&self.charging, &group) {
+            if !rates::is_free(&self.charging, &group) {
+                self.groups.push(group);
+            } else if self.charging.call_seconds_max().is_some() {
+                // It costs nobody anything, and may not last for ever.
+                self.groups.push(Group { wholesale: None, cost: None, content: None, ..group });
+            } else {
                 return Ok(());
             }
-            self.groups.push(group);
         }
         let Some(group) = self.groups.iter_mut().find(|group| group.key == asked.key) else {
             return Ok(());
@@ -444,6 +432,10 @@ impl<'a> Work<'a> {
                 TariffChange::Before | TariffChange::Indeterminate => reported_at,
                 TariffChange::After => self.charging.now,
             };
+            if rates::is_free(&self.charging, group) {
+                group.used = group.used.saturating_add(units);
+                continue;
+            }
             settle::use_units(&self.charging, &mut self.draft, group, units, used_at)?;
         }
         group.granted = 0;
@@ -457,8 +449,12 @@ impl<'a> Work<'a> {
         };
         let requested = asked.requested.unwrap_or_default();
         let (charging, draft) = (&self.charging, &mut self.draft);
+        // Asked for twice in one request: once is what it gets.
+        release(draft, group);
         let outcome = if group.unit == Unit::Money {
             named::reserve(charging, draft, group, &requested)
+        } else if rates::is_free(charging, group) {
+            grant::for_free(charging, group)
         } else {
             grant::reserve(charging, draft, group, requested, is_opening)
         };

@@ -206,12 +206,12 @@ impl Client {
             State::Proceeding => {}
             _ => return None,
         }
+        let request = Message::decode(&self.request).ok()?;
         self.cancelled = true;
         // If no final response comes the INVITE is given up (section 9.1).
         self.due = now.plus(LIFE);
         self.dies = self.due;
         let mut out = Vec::with_capacity(512);
-        let request = Message::decode(&self.request).ok()?;
         let mut cancel = MessageWriter::request(&mut out, Method::Cancel, request.uri());
         cancel.header(Name::Via, &self.via);
         for route in request.all(Name::Route) {

@@ -18,7 +18,9 @@ use tandem_domain::command::Command;
 use tandem_domain::identifier::{Identity, IdentityKind, PeerId};
 use tandem_platform::CallOrder;
 
-use super::call::{Arrival, Asked, Call, Counts, Local, Opening, Order, Side, originate, place};
+use super::call::{
+    Arrival, Asked, BLeg, Call, Counts, Local, Opening, Order, Side, originate, place,
+};
 use super::headers;
 use super::proving::{Looked, Lookup};
 use super::registrar::Registrar;
@@ -354,11 +356,13 @@ impl Engine {
         } else if call.b.as_ref().is_some_and(|leg| leg.invite == client) {
             call.answered_by_b(io!(self, now), message);
         } else if let Some((_, side)) = side {
-            let is_invite = message.cseq().is_some_and(|cseq| cseq.method == b"INVITE");
-            let is_initial = is_invite && message.cseq().is_some_and(|cseq| cseq.number == 1);
-            if is_initial && side == Side::B {
+            // Each try has a tag of its own.
+            let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
+            let is_this_leg = |leg: &BLeg| *leg.dialog.local_tag == *tag;
+            if side == Side::B && !call.b.as_ref().is_some_and(is_this_leg) {
                 // An earlier try answers late.
-                if (200..300).contains(&message.status()) {
+                let is_invite = message.cseq().is_some_and(|cseq| cseq.method == b"INVITE");
+                if is_invite && (200..300).contains(&message.status()) {
                     Call::hang_up_stray(io!(self, now), message, flow);
                 }
             } else {
@@ -439,9 +443,11 @@ impl Engine {
             return;
         }
         let Some(call) = self.calls.remove(id) else { return };
-        self.trunks.release(call.a.trunk);
-        if let Some(trunk) = call.b.as_ref().and_then(|leg| leg.trunk) {
-            self.trunks.release(trunk);
+        self.trunks.release(call.a.trunk, false);
+        if let Some(leg) = &call.b
+            && let Some(trunk) = leg.trunk
+        {
+            self.trunks.release(trunk, leg.is_trial());
         }
         self.merged.remove(&call.a.merge_key);
         self.aliases.retain(|_, known| *known != id);

@@ -51,15 +51,18 @@ impl Health {
             }
     }
 
-    pub fn call_begins(&mut self) {
-        if self.service == Service::Down {
+    /// True: this call tries it out, and what comes of it is told with that.
+    pub fn call_begins(&mut self) -> bool {
+        let is_trial = self.service == Service::Down;
+        if is_trial {
             self.service = Service::Trial;
         }
+        is_trial
     }
 
     /// It rang, was answered or was refused by the called party: the switch did its part.
-    pub fn did_well(&mut self) {
-        if self.service == Service::Trial {
+    pub fn did_well(&mut self, is_trial: bool) {
+        if is_trial && self.service == Service::Trial {
             self.bring_back();
         }
         self.note(false);
@@ -68,18 +71,19 @@ impl Health {
         }
     }
 
-    pub fn did_fail(&mut self, now: Millis) {
+    pub fn did_fail(&mut self, now: Millis, is_trial: bool) {
         self.note(true);
         let failures = self.outcomes.count_ones();
         let is_share = failures >= FAILURES_MIN && 2 * failures >= self.known;
-        if self.service == Service::Trial || (self.service == Service::Up && is_share) {
+        let is_its_trial = is_trial && self.service == Service::Trial;
+        if is_its_trial || (self.service == Service::Up && is_share) {
             self.take_out(now);
         }
     }
 
     /// The call that was to try it out ended without a word of the switch: the next one tries.
-    pub fn call_ends(&mut self) {
-        if self.service == Service::Trial {
+    pub fn call_ends(&mut self, is_trial: bool) {
+        if is_trial && self.service == Service::Trial {
             self.service = Service::Down;
         }
     }
@@ -198,15 +202,15 @@ mod tests {
     fn half_of_the_calls_failing_takes_a_switch_out_and_a_third_does_not() {
         let mut shaky = Health::default();
         for call in 0..60 {
-            if call % 3 == 0 { shaky.did_fail(NOW) } else { shaky.did_well() }
+            if call % 3 == 0 { shaky.did_fail(NOW, false) } else { shaky.did_well(false) }
         }
         assert!(shaky.is_open(NOW, false), "one in three");
         let mut bad = Health::default();
         let failed = (0..60).position(|call| {
             if call % 2 == 0 {
-                bad.did_well()
+                bad.did_well(false)
             } else {
-                bad.did_fail(NOW)
+                bad.did_fail(NOW, false)
             }
             !bad.is_open(NOW, false)
         });
@@ -216,26 +220,32 @@ mod tests {
     #[test]
     fn without_probes_one_call_tries_it_out_and_each_failure_doubles_the_wait() {
         let mut health = Health::default();
-        (0..5).for_each(|_| health.did_fail(NOW));
+        assert!(!health.call_begins(), "nothing to try out");
+        (0..5).for_each(|_| health.did_fail(NOW, false));
         assert!(!health.is_open(later(29), false));
         assert!(health.is_open(later(30), false));
-        health.call_begins();
+        assert!(health.call_begins());
         assert!(!health.is_open(later(30), false), "one at a time");
-        health.call_ends();
+        health.call_ends(false);
+        health.did_well(false);
+        assert!(!health.is_open(later(30), false), "older calls say nothing of it now");
+        health.call_ends(true);
         assert!(health.is_open(later(30), false), "that one said nothing");
-        health.call_begins();
-        health.did_fail(later(30));
+        assert!(health.call_begins());
+        health.did_fail(later(30), true);
         assert!(!health.is_open(later(89), false));
         assert!(health.is_open(later(90), false));
-        health.call_begins();
-        health.did_well();
+        assert!(health.call_begins());
+        health.did_well(true);
+        assert!(health.is_open(later(90), false));
+        health.call_ends(true);
         assert!(health.is_open(later(90), false));
     }
 
     #[test]
     fn a_probed_switch_comes_back_by_two_answers_and_not_before_its_time() {
         let mut health = Health::default();
-        (0..5).for_each(|_| health.did_fail(NOW));
+        (0..5).for_each(|_| health.did_fail(NOW, false));
         (0..5).for_each(|_| health.probed(later(10), true));
         assert!(!health.is_open(later(31), true), "not by answers before its time");
         health.probed(later(31), true);

@@ -37,6 +37,7 @@ impl Engine {
                 write!(text, "# HELP tandem_sip_{name} {help}\n# TYPE tandem_sip_{name} gauge\n");
             for (trunk, calls, is_open) in self.trunks.shown(now) {
                 let value = value(calls, is_open);
+                let trunk = trunk.replace('\\', "\\\\").replace('"', "\\\"");
                 let _ = writeln!(text, "tandem_sip_{name}{{trunk=\"{trunk}\"}} {value}");
             }
         };

@@ -38,6 +38,17 @@ pub(super) struct Seized {
     pub flow: Flow,
     pub trusted: bool,
     pub session_seconds: u32,
+    /// It tries out a switch that was out of service.
+    pub is_trial: bool,
+}
+
+/// How a call to a switch failed.
+#[derive(Clone, Copy)]
+pub(super) struct Failed {
+    /// The switch's own failure, not the called party's.
+    pub is_fault: bool,
+    pub rang: bool,
+    pub is_trial: bool,
 }
 
 /// Where a message comes from.
@@ -170,12 +181,13 @@ impl Trunks {
             return None;
         }
         switch.begin(now);
-        switch.health.call_begins();
+        let is_trial = switch.health.call_begins();
         switch.quality.attempted();
         Some(Seized {
             flow: switch.flow,
             trusted: switch.trunk.is_trusted,
             session_seconds: switch.trunk.session_seconds,
+            is_trial,
         })
     }
 
@@ -189,23 +201,34 @@ impl Trunks {
         admits
     }
 
-    pub fn release(&mut self, peer: PeerId) {
+    /// Takes a channel for a call that runs already.
+    pub fn occupy(&mut self, peer: PeerId) {
+        if let Some(switch) = self.switches.get_mut(&peer) {
+            switch.active += 1;
+        }
+    }
+
+    pub fn release(&mut self, peer: PeerId, is_trial: bool) {
         if let Some(switch) = self.switches.get_mut(&peer) {
             switch.active = switch.active.saturating_sub(1);
-            switch.health.call_ends();
+            switch.health.call_ends(is_trial);
         }
     }
 
-    pub fn rang(&mut self, peer: PeerId, millis: u64) {
+    pub fn rang(&mut self, peer: PeerId, millis: u64, is_trial: bool) {
         if let Some(switch) = self.switches.get_mut(&peer) {
             switch.quality.rang(millis);
+            switch.health.did_well(is_trial);
         }
     }
 
-    pub fn answered(&mut self, peer: PeerId) {
+    /// One that rang did well already.
+    pub fn answered(&mut self, peer: PeerId, rang: bool, is_trial: bool) {
         if let Some(switch) = self.switches.get_mut(&peer) {
             switch.quality.answered();
-            switch.health.did_well();
+            if !rang {
+                switch.health.did_well(is_trial);
+            }
         }
     }
 
@@ -216,15 +239,16 @@ impl Trunks {
         }
     }
 
-    /// A call failed there. `is_fault`: the switch's own, not the called party's.
-    pub fn failed(&mut self, peer: PeerId, now: Millis, is_fault: bool, retry_after: Option<u64>) {
+    /// A call failed there.
+    pub fn failed(&mut self, peer: PeerId, now: Millis, how: Failed, retry_after: Option<u64>) {
         let Some(switch) = self.switches.get_mut(&peer) else { return };
-        if !is_fault {
-            return switch.health.did_well();
-        }
-        switch.health.did_fail(now);
-        if let Some(seconds) = retry_after {
-            switch.health.is_busy(now, seconds);
+        if how.is_fault {
+            switch.health.did_fail(now, how.is_trial);
+            if let Some(seconds) = retry_after {
+                switch.health.is_busy(now, seconds);
+            }
+        } else if !how.rang {
+            switch.health.did_well(how.is_trial);
         }
     }
 

@@ -5,7 +5,7 @@ use sip_protocol::session_timer::MIN_SE_SECONDS;
 use sip_protocol::{Flow, Message, Method, Name};
 use tandem_domain::routing::Route;
 
-use super::{Call, Io};
+use super::{BLeg, Call, Io};
 
 /// What a next target is, as the INVITE needs it.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub(in super::super) struct Way {
     /// Session-Expires that we ask for; 0: no session timer.
     pub session_seconds: u32,
     pub route: Option<Route>,
+    /// The call by which a switch is tried out.
+    pub is_trial: bool,
 }
 
 /// An INVITE as it went out.
@@ -27,8 +29,30 @@ pub(in super::super) struct Tried {
     pub cseq: u32,
     /// Which header, and its value.
     pub credentials: Option<(Name, Vec<u8>)>,
+    /// Tags of other branches of a fork that answered and were hung up.
+    pub strays: Vec<Box<[u8]>>,
     /// Min-SE: after a 422 what the switch wants (RFC 4028 section 7.3).
     pub least_session_seconds: u32,
+}
+
+impl Tried {
+    const STRAYS_MAX: usize = 8;
+
+    /// Is this branch of a fork heard of for the first time? More than a few are nobody's fork.
+    pub fn is_new_stray(&mut self, tag: &[u8]) -> bool {
+        let is_new = self.strays.len() < Self::STRAYS_MAX
+            && !self.strays.iter().any(|known| **known == *tag);
+        if is_new {
+            self.strays.push(tag.into());
+        }
+        is_new
+    }
+}
+
+impl BLeg {
+    pub fn is_trial(&self) -> bool {
+        self.tried.as_ref().is_some_and(|tried| tried.way.is_trial)
+    }
 }
 
 impl Call {
@@ -80,5 +104,6 @@ fn with_longer_timer(tried: &Tried, message: &Message<'_>) -> Option<Tried> {
         return None;
     }
     let way = Way { session_seconds: least, ..tried.way.clone() };
-    Some(Tried { way, least_session_seconds: least, ..tried.clone() })
+    // A nonce is good for one request: the next challenge is met anew.
+    Some(Tried { way, least_session_seconds: least, credentials: None, ..tried.clone() })
 }

@@ -119,8 +119,13 @@ impl Call {
     pub fn answered_by_a(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
         let status = message.status();
         if self.state != State::Calling {
-            // It hung up on us, or we on it, while the answer was on its way.
-            if (200..300).contains(&status) && self.state == State::Over && !self.a.hung_up {
+            // It hung up on us, or we on it, while the answer was on its way; or a second phone answers too.
+            let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
+            let is_second =
+                !self.a.dialog.remote_tag.is_empty() && *self.a.dialog.remote_tag != *tag;
+            if (200..300).contains(&status)
+                && (is_second || (self.state == State::Over && !self.a.hung_up))
+            {
                 Self::hang_up_stray(io, message, self.a.dialog.flow);
             }
             return;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::circuit_switch::sip::headers;
 use crate::circuit_switch::sip::refusals::{self, Refusal};
+use crate::circuit_switch::sip::trunks::Failed;
 
 impl Call {
     /// Goes on to the next target. `is_priced`: the platform decided with this one in mind.
@@ -30,6 +31,7 @@ impl Call {
                     trusted: false,
                     session_seconds: 1800,
                     route: None,
+                    is_trial: false,
                 };
                 self.invite(io, way);
             }
@@ -98,6 +100,7 @@ impl Call {
             trusted: trunk.trusted,
             session_seconds: trunk.session_seconds,
             route: Some(route),
+            is_trial: trunk.is_trial,
         };
         self.invite(io, way);
     }
@@ -143,6 +146,7 @@ impl Call {
             tag: Self::tag(self.id, Side::B, &mut io.transactions.tokens),
             cseq: 1,
             credentials: None,
+            strays: Vec::new(),
             least_session_seconds: MIN_SE_SECONDS,
         };
         self.try_way(io, tried);
@@ -259,8 +263,9 @@ impl Call {
             // Behind a forking proxy a second phone may answer too: it is thanked and hung up (section 13.2.2.4).
             let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
             if (200..300).contains(&status)
-                && let Some(leg) = &self.b
+                && let Some(leg) = &mut self.b
                 && (self.state == State::Over || *leg.dialog.remote_tag != *tag)
+                && leg.tried.as_mut().is_none_or(|tried| tried.is_new_stray(tag))
             {
                 Self::hang_up_stray(io, message, leg.dialog.flow);
             }
@@ -284,7 +289,9 @@ impl Call {
         if !leg.rang {
             leg.rang = true;
             if let Some(trunk) = leg.trunk {
-                io.trunks.rang(trunk, io.now.since(leg.started));
+                let after = io.now.since(leg.started);
+                let is_trial = leg.is_trial();
+                io.trunks.rang(trunk, after, is_trial);
             }
         }
         if !message.body.is_empty() && leg.media_until.is_none() {
@@ -336,7 +343,7 @@ impl Call {
         leg.ack_waits = !has_offer;
         let trusted = leg.trusted && self.a.trusted;
         if let Some(trunk) = leg.trunk {
-            io.trunks.answered(trunk);
+            io.trunks.answered(trunk, leg.rang, leg.is_trial());
         }
         io.counts.answered += 1;
         self.answered = Some(io.now);
@@ -420,8 +427,9 @@ impl Call {
         let status =
             if is_between_us || (leg.trunk.is_some() && status == 408) { 503 } else { status };
         if let Some(trunk) = leg.trunk {
-            io.trunks.failed(trunk, io.now, advances, retry_after);
-            io.trunks.release(trunk);
+            let health = Failed { is_fault: advances, rang: leg.rang, is_trial: leg.is_trial() };
+            io.trunks.failed(trunk, io.now, health, retry_after);
+            io.trunks.release(trunk, leg.is_trial());
         }
         self.last_refusal =
             Some(Refusal { status, cause, text: sip_protocol::status::reason(status) });

@@ -178,6 +178,8 @@ impl Call {
         if status == 100 {
             return;
         }
+        // What a switch asks of us the other side can neither read nor meet.
+        let status = if matches!(status, 401 | 407) { 488 } else { status };
         let trusted = self.a.trusted && self.b.as_ref().is_some_and(|leg| leg.trusted);
         if (200..300).contains(&status)
             && let Some(dialog) = self.dialog(side)
@@ -245,15 +247,14 @@ impl Call {
         message: &Message<'_>,
     ) {
         let Some(cseq) = message.cseq() else { return };
-        let is_invite = cseq.method == b"INVITE";
-        let is_refresh = is_invite || cseq.method == b"UPDATE" || cseq.method == b"OPTIONS";
-        if is_invite && (200..300).contains(&message.status()) {
+        if cseq.method == b"INVITE" && (200..300).contains(&message.status()) {
             self.acknowledge_refresh(io, side, client, cseq.number);
         }
-        if message.status() >= 200 && self.refreshing[side as usize] == Some(client) {
-            self.refreshing[side as usize] = None;
+        if message.status() < 200 || self.refreshing[side as usize] != Some(client) {
+            return;
         }
-        if !is_refresh || self.state != State::Answered || message.status() < 200 {
+        self.refreshing[side as usize] = None;
+        if self.state != State::Answered {
             return;
         }
         if matches!(message.status(), 408 | 481) {

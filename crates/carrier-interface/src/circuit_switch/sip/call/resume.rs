@@ -217,10 +217,6 @@ pub(in super::super) fn resume(
         was_asked: true,
         redirects: 0,
     };
-    io.trunks.admit(call.a.trunk, io.now);
-    if let Some(trunk) = note.b.trunk {
-        io.trunks.seize(trunk, io.now);
-    }
     // Each leg is asked for a sign of life at once: a call that ended meanwhile ends here too.
     for side in [Side::A, Side::B] {
         call.refresh_at[side as usize] = io.now.plus(500);
@@ -229,6 +225,10 @@ pub(in super::super) fn resume(
         {
             return None;
         }
+    }
+    io.trunks.occupy(call.a.trunk);
+    if let Some(trunk) = note.b.trunk {
+        io.trunks.occupy(trunk);
     }
     call.arm(io);
     Some(call)

@@ -194,7 +194,7 @@ fn the_door_for_phones_has_its_limits_like_any_trunk_and_shows_what_goes_through
     assert!(!trunks.admit(access, now), "one in a second");
     assert!(trunks.admit(access, now.plus(1000)));
     assert!(!trunks.admit(access, now.plus(2000)), "two at once");
-    trunks.release(access);
+    trunks.release(access, false);
     assert!(trunks.admit(access, now.plus(2000)));
     let shown = house.engine.metrics(now.plus(3000));
     assert!(shown.contains("tandem_sip_trunk_calls{trunk=\"calling\"} 2\n"), "{shown}");
