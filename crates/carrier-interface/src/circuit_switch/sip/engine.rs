@@ -8,8 +8,8 @@ use sip_protocol::slab::Slab;
 use sip_protocol::transaction::{Expired, TRANSACTIONS_MAX, copy_essentials};
 use sip_protocol::wheel::Wheel;
 use sip_protocol::{
-    Event, Flow, Message, MessageWriter, Method, Millis, Name, ServerId, StartLine, Tokens,
-    Transactions,
+    ClientId, Dialog, Event, Flow, Message, MessageWriter, Method, Millis, Name, ServerId,
+    StartLine, Tokens, Transactions,
 };
 use smallvec::SmallVec;
 use tandem_domain::calls::Webhook;
@@ -45,6 +45,8 @@ pub(super) struct Engine {
     pub consents: Vec<(u64, Webhook, String)>,
     pub(super) looked: Slab<Looked>,
     pub counts: Counts,
+    /// BYEs that are out to switches that may ask who sends them: whose, and in which dialog.
+    pub(super) byes: HashMap<ClientId, (PeerId, Dialog)>,
     registry: Option<Arc<Registry>>,
     /// Initial INVITEs under way, by From tag, Call-ID and CSeq: one that comes again another way is a loop.
     merged: HashMap<u64, u64>,
@@ -63,6 +65,7 @@ macro_rules! io {
             asks: &mut $engine.asks,
             consents: &mut $engine.consents,
             counts: &mut $engine.counts,
+            byes: &mut $engine.byes,
         }
     };
 }
@@ -84,6 +87,7 @@ impl Engine {
             consents: Vec::new(),
             looked: Slab::default(),
             counts: Counts::default(),
+            byes: HashMap::new(),
             registry: None,
             merged: HashMap::new(),
         }
@@ -337,7 +341,7 @@ impl Engine {
         &mut self,
         now: Millis,
         flow: Flow,
-        client: sip_protocol::ClientId,
+        client: ClientId,
         owner: u64,
         message: &Message<'_>,
     ) {
@@ -346,6 +350,12 @@ impl Engine {
                 self.trunks.probed(peer, now, !matches!(message.status(), 408 | 503));
             }
             return;
+        }
+        if message.status() >= 200
+            && let Some((peer, dialog)) = self.byes.remove(&client)
+        {
+            // The call may be forgotten already; the other side is not to go on without it.
+            Call::bye_again(io!(self, now), peer, dialog, owner, message);
         }
         let side = message.from().and_then(|from| from.tag()).and_then(Call::of_tag);
         let Some(call) = self.calls.get_mut(owner) else {
@@ -407,6 +417,7 @@ impl Engine {
                 return;
             }
         };
+        self.byes.remove(&client);
         if let Some(peer) = probe_of(owner) {
             self.trunks.probed(peer, now, false);
         } else if let Some(call) = self.calls.get_mut(owner) {

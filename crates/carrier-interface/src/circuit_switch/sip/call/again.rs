@@ -3,6 +3,7 @@
 use sip_protocol::digest::Challenge;
 use sip_protocol::session_timer::MIN_SE_SECONDS;
 use sip_protocol::{Flow, Message, Method, Name};
+use tandem_domain::identifier::PeerId;
 use tandem_domain::routing::Route;
 
 use super::{BLeg, Call, Io};
@@ -60,7 +61,7 @@ impl Call {
     pub(super) fn another_try(&mut self, io: &mut Io<'_>, message: &Message<'_>) -> bool {
         let tried = self.b.as_ref().and_then(|leg| leg.tried.as_deref());
         let again = tried.and_then(|tried| match message.status() {
-            status @ (401 | 407) => with_credentials(io, tried, status, message),
+            401 | 407 => with_credentials(io, tried, message),
             422 => with_longer_timer(tried, message),
             _ => None,
         });
@@ -76,25 +77,35 @@ impl Call {
     }
 }
 
-/// Met once; once more only when the nonce had become too old.
-fn with_credentials(
+/// The credentials that meet a 401 or 407 of the switch: in which header, and its value.
+pub(super) fn proof(
     io: &mut Io<'_>,
-    tried: &Tried,
-    status: u16,
+    peer: PeerId,
+    method: Method<'_>,
+    uri: &[u8],
     message: &Message<'_>,
-) -> Option<Tried> {
-    let (asked, answered) = match status {
+) -> Option<(Name, Vec<u8>)> {
+    let (asked, answered) = match message.status() {
         401 => (Name::WwwAuthenticate, Name::Authorization),
-        _ => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
+        407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
+        _ => return None,
     };
     let challenge = Challenge::strongest(message.all(asked))?;
-    if tried.credentials.is_some() && !(challenge.is_stale && tried.cseq < 3) {
+    let cnonce = io.transactions.tokens.token();
+    let login = io.trunks.login(peer)?;
+    Some((answered, challenge.meet(login, method.as_bytes(), uri, &cnonce)))
+}
+
+/// Met once; once more only when the nonce had become too old.
+fn with_credentials(io: &mut Io<'_>, tried: &Tried, message: &Message<'_>) -> Option<Tried> {
+    let challenges = message.all(Name::WwwAuthenticate).chain(message.all(Name::ProxyAuthenticate));
+    let is_stale = Challenge::strongest(challenges).is_some_and(|one| one.is_stale);
+    if tried.credentials.is_some() && !(is_stale && tried.cseq < 3) {
         return None;
     }
-    let cnonce = io.transactions.tokens.token();
-    let login = io.trunks.login(tried.way.route.as_ref()?.trunk)?;
-    let value = challenge.meet(login, Method::Invite.as_bytes(), &tried.way.uri, &cnonce);
-    Some(Tried { credentials: Some((answered, value)), ..tried.clone() })
+    let trunk = tried.way.route.as_ref()?.trunk;
+    let credentials = proof(io, trunk, Method::Invite, &tried.way.uri, message)?;
+    Some(Tried { credentials: Some(credentials), ..tried.clone() })
 }
 
 fn with_longer_timer(tried: &Tried, message: &Message<'_>) -> Option<Tried> {

@@ -1,7 +1,8 @@
 //! How calls end: by either side, by the money, by order, by silence.
 
-use sip_protocol::{Message, MessageWriter, Method, Name, ServerId};
+use sip_protocol::{Dialog, Message, MessageWriter, Method, Name, ServerId};
 use tandem_domain::charging::EndCause;
+use tandem_domain::identifier::PeerId;
 
 use super::{Call, Io, Side, State};
 use crate::circuit_switch::sip::headers;
@@ -88,6 +89,7 @@ impl Call {
 
     pub(super) fn send_bye(&mut self, io: &mut Io<'_>, side: Side, reason: Option<&[u8]>) {
         let id = self.id;
+        let trunk = self.b.as_ref().and_then(|leg| leg.trunk).filter(|_| side == Side::B);
         let Some(dialog) = self.dialog(side) else { return };
         if dialog.remote_tag.is_empty() {
             return;
@@ -95,11 +97,35 @@ impl Call {
         let cseq = dialog.next_cseq();
         let flow = dialog.next_hop();
         let sent_by = io.local.sent_by(&flow).as_bytes();
-        io.transactions.request(io.now, flow, sent_by, Method::Bye, id, |via, out| {
+        let client = io.transactions.request(io.now, flow, sent_by, Method::Bye, id, |via, out| {
             let mut bye = dialog.begin(out, Method::Bye, via, cseq);
             if let Some(reason) = reason {
                 bye.header(Name::Reason, reason);
             }
+            bye.finish(&[]);
+        });
+        if let Some(trunk) = trunk.filter(|trunk| io.trunks.login(*trunk).is_some()) {
+            io.byes.insert(client, (trunk, dialog.clone()));
+        }
+    }
+
+    /// A switch asks who sends the BYE: it is told, once.
+    pub(in super::super) fn bye_again(
+        io: &mut Io<'_>,
+        peer: PeerId,
+        mut dialog: Dialog,
+        owner: u64,
+        message: &Message<'_>,
+    ) {
+        let flow = dialog.next_hop();
+        let target = dialog.target.clone();
+        let proof = super::again::proof(io, peer, Method::Bye, &target, message);
+        let Some((name, value)) = proof else { return };
+        let cseq = dialog.next_cseq();
+        let sent_by = io.local.sent_by(&flow).as_bytes();
+        io.transactions.request(io.now, flow, sent_by, Method::Bye, owner, |via, out| {
+            let mut bye = dialog.begin(out, Method::Bye, via, cseq);
+            bye.header(name, &value);
             bye.finish(&[]);
         });
     }

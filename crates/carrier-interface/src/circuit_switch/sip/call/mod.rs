@@ -13,7 +13,7 @@ mod outgoing;
 mod relay;
 mod resume;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use sip_protocol::digest::Credentials;
 use sip_protocol::session_timer::SessionTimer;
@@ -225,6 +225,7 @@ pub(super) struct Io<'a> {
     /// Questions to VNOs: whose call, whom to ask, what.
     pub consents: &'a mut Vec<(u64, Webhook, String)>,
     pub counts: &'a mut Counts,
+    pub byes: &'a mut HashMap<ClientId, (PeerId, Dialog)>,
 }
 
 /// What this node says of itself.

@@ -49,6 +49,13 @@ fn a_switch_that_asks_who_calls_is_told_and_the_call_goes_on() {
     house.hear(CALLING, &within(&ok, "BYE", 2));
     let bye = house.expect(CALLED, "BYE");
     assert_eq!(value(&bye, Name::CSeq), "3 BYE");
+    // It may ask again, and hears it once.
+    house.hear(CALLED, &answer(&bye, "407 Proxy Authentication Required", CHALLENGE, ""));
+    let again = house.expect(CALLED, "BYE");
+    assert_eq!(value(&again, Name::CSeq), "4 BYE");
+    assert!(proven(&again, Name::ProxyAuthorization, "BYE"), "{again}");
+    house.hear(CALLED, &answer(&again, "407 Proxy Authentication Required", CHALLENGE, ""));
+    assert!(!house.has(CALLED, "BYE"));
     assert_eq!((house.seconds_used, house.balance(1).as_str()), (10, "99.90"));
 }
 
