@@ -5,6 +5,7 @@ use crate::Millis;
 use crate::header::Name;
 use crate::message::Message;
 use crate::method::Method;
+use crate::uri::Uri;
 use crate::writer::MessageWriter;
 
 const TCP: &[u8] = b"SIP/2.0/TCP ";
@@ -99,6 +100,13 @@ impl Client {
             }
         }
         self.request.clone()
+    }
+
+    /// Is the other request for the user that ours is for? Not known any more once ours was answered.
+    pub fn is_for_the_same(&self, other: &Message<'_>) -> bool {
+        let user = |uri| Uri::parse(uri).map(|uri| uri.user_name().to_vec());
+        let own = Message::decode(&self.request).ok().and_then(|own| user(own.uri()));
+        own.is_some() && own == user(other.uri())
     }
 
     pub fn is_over(&self) -> bool {

@@ -4,6 +4,7 @@
 //! [`Transactions::is_busy`]; after either, send what [`Transactions::outgoing`] gives. Requests of the layer above
 //! go through [`Transactions::request`], its answers through [`Transactions::respond`].
 
+mod branches;
 mod client;
 mod reply;
 mod server;
@@ -17,9 +18,10 @@ use crate::Millis;
 use crate::message::Message;
 use crate::method::Method;
 use crate::slab::Slab;
-use crate::tokens::{Tokens, from_hex, hex};
+use crate::tokens::{Tokens, hex};
 use crate::wheel::Wheel;
 use crate::writer::push_number;
+use branches::ours;
 use client::Client;
 pub use reply::copy_essentials;
 use reply::response_flow;
@@ -484,11 +486,4 @@ impl Transactions {
             self.by_key.remove(&server.key);
         }
     }
-}
-
-/// The entry and nonce in a branch of ours.
-fn ours(branch: &[u8]) -> Option<(u64, u64)> {
-    let rest = branch.strip_prefix(b"z9hG4bK")?;
-    let (id, nonce) = rest.split_at_checked(16)?;
-    Some((from_hex(id)?, from_hex(nonce)?))
 }

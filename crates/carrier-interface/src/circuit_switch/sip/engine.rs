@@ -254,7 +254,8 @@ impl Engine {
         identities: SmallVec<[Identity; 2]>,
     ) {
         let merged = self.merged_key(message);
-        if self.merged.get(&merged).is_some_and(|id| self.calls.get(*id).is_some()) {
+        let is_merged = self.merged.get(&merged).is_some_and(|id| self.calls.get(*id).is_some());
+        if is_merged || self.transactions.has_come_back(message) {
             return self.transactions.respond_simply(now, server, message, 482);
         }
         if self.calls.len() >= CALLS_MAX {

@@ -1,10 +1,11 @@
 //! What crosses a border and what does not: identities, emergency, early media, timers, a restart.
 
+use sip_protocol::Name;
 use tandem_domain::calls::{Forwarding, LineCalls, VnoCalls};
 use tandem_domain::command::{Administer, VnoChange};
 use tandem_domain::identifier::{LineId, SubscriberId};
 
-use super::house::{ANN, BOB, CALLED, CALLING, House, VNO, answer, within};
+use super::house::{ANN, BOB, CALLED, CALLING, House, VNO, answer, value, within};
 
 const ELSEWHERE: &str = "+4930901820";
 
@@ -177,6 +178,23 @@ fn a_forwarded_call_lives_through_a_restart_with_both_who_pay() {
     house.expect(CALLED, "BYE");
     assert!(house.state.sessions.is_empty());
     assert_eq!((house.balance(1), house.balance(2)), ("99.80".into(), "99.80".into()));
+}
+
+#[test]
+fn a_call_that_comes_back_to_us_through_another_network_is_a_loop() {
+    let mut house = House::new("100.00");
+    house.invite(ELSEWHERE, "");
+    let out = house.expect(CALLED, "INVITE");
+    let via = format!("Via: {}\r\n", value(&out, Name::Via));
+    house.invite_as("back", ELSEWHERE, &via);
+    house.expect(CALLING, "SIP/2.0 482");
+    assert!(!house.has(CALLED, "INVITE"));
+    // Forwarded by whoever was called, to somebody else: that is another call.
+    house.invite_as("forwarded", "+4930901821", &via);
+    house.expect(CALLED, "INVITE sip:+4930901821@");
+    let forged = via.replace("branch=z9hG4bK", "branch=z9hG4bK0");
+    house.invite_as("forged", ELSEWHERE, &forged);
+    house.expect(CALLED, "INVITE");
 }
 
 #[test]
