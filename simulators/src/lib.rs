@@ -1,5 +1,6 @@
 //! The other side of every wire: switches and shops that do not know what they talk to. They see only the protocol.
 
+pub mod authority;
 mod callee;
 pub mod gateway;
 pub mod random;

@@ -75,6 +75,8 @@ fn packages_depend_on_each_other_only_along_the_drawn_arrows() {
         ("tandem-http-api", &[]),
         ("diameter-protocol", &[]),
         ("sip-protocol", &[]),
+        ("stir-protocol", &[]),
+        ("tandem-http-client", &[]),
         ("tandem-books", &["tandem-domain"]),
         ("tandem-platform", &["tandem-domain", "tandem-journal", "tandem-books"]),
         (
@@ -89,6 +91,7 @@ fn packages_depend_on_each_other_only_along_the_drawn_arrows() {
                 "tandem-books",
                 "tandem-http-api",
                 "tandem-http-access",
+                "tandem-http-client",
             ],
         ),
         (
@@ -105,7 +108,14 @@ fn packages_depend_on_each_other_only_along_the_drawn_arrows() {
         ),
         (
             "tandem-carrier-interface",
-            &["tandem-domain", "tandem-platform", "diameter-protocol", "sip-protocol"],
+            &[
+                "tandem-domain",
+                "tandem-platform",
+                "tandem-http-client",
+                "diameter-protocol",
+                "sip-protocol",
+                "stir-protocol",
+            ],
         ),
         ("tandem-simulators", &["diameter-protocol", "sip-protocol"]),
         ("tandem-stories", &[]),

@@ -205,6 +205,11 @@ fn write_event(
             state,
             &UsageRecord::of(session.as_ref().clone(), at, EndCause::Event, None),
         ),
+        Event::CallRefused(session, declined) => write_usage(
+            transaction,
+            state,
+            &UsageRecord::refused(session.as_ref().clone(), *declined),
+        ),
         Event::Transferred(transfer) => {
             write_transfer(transaction, transfer, at)?;
             match &transfer.content {

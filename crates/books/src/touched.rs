@@ -94,7 +94,8 @@ impl Touched {
             | Event::SponsorshipSet(_)
             | Event::ApiClientSet(_)
             | Event::TokenSecretSet(_) => self.registry = true,
-            Event::PriceRowsStaged(_)
+            Event::CallRefused(..)
+            | Event::PriceRowsStaged(_)
             | Event::PriceListInstalled(_)
             | Event::PriceListVersionRetired(_)
             | Event::StagingDropped(_)

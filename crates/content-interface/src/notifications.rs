@@ -2,38 +2,28 @@
 //! or its time is over. What is pending when we stop is told after the next start.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-use hyper_util::rt::TokioExecutor;
-use rustls::{ClientConfig, RootCertStore};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tandem_domain::command::Command;
 use tandem_domain::content::{ContentCommand, Notification, NotificationId, PaymentState, Topic};
 use tandem_domain::time::Timestamp;
 use tandem_http_access::identifiers;
+use tandem_http_client::{Failed, HttpClient};
 use tandem_platform::Platform;
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
-use tower_service::Service;
 
 use crate::carrier_billing::{payment_id, refund_id};
 use crate::context::ContentOptions;
-use crate::sink::is_private;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 256;
@@ -41,43 +31,8 @@ const AT_ONCE: usize = 256;
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(3600);
 
-/// Names of clients' sinks lead to public addresses only, whatever the name service says.
-#[derive(Clone)]
-pub(crate) struct Resolver {
-    inner: GaiResolver,
-    allow_private: bool,
-}
-
-impl Service<Name> for Resolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let looking = self.inner.call(name);
-        let allow_private = self.allow_private;
-        Box::pin(async move {
-            let found = looking.await?;
-            let usable: Vec<SocketAddr> =
-                found.filter(|found| allow_private || !is_private(found.ip())).collect();
-            if usable.is_empty() {
-                return Err(std::io::Error::other("the name leads to no public address"));
-            }
-            Ok(usable.into_iter())
-        })
-    }
-}
-
-type HttpClient = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
-
-/// Sends over HTTPS to public addresses. Plain HTTP, which only the broker can set, also leads inside the house.
 pub(crate) struct Deliverer {
-    outside: HttpClient,
-    inside: HttpClient,
+    client: HttpClient,
 }
 
 enum Outcome {
@@ -89,33 +44,14 @@ enum Outcome {
 
 impl Deliverer {
     pub fn new(options: &ContentOptions) -> Result<Arc<Deliverer>, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        for authority in &options.authorities {
-            roots.add(authority.clone())?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = |allow_private: bool, allow_http: bool| {
-            let mut http = HttpConnector::new_with_resolver(Resolver {
-                inner: GaiResolver::new(),
-                allow_private,
-            });
-            http.enforce_http(false);
-            http.set_connect_timeout(Some(TIMEOUT));
-            let builder = HttpsConnectorBuilder::new().with_tls_config(config.clone());
-            let builder = if allow_http { builder.https_or_http() } else { builder.https_only() };
-            Client::builder(TokioExecutor::new()).build(builder.enable_http1().wrap_connector(http))
-        };
-        let outside = client(options.private_sinks, false);
-        Ok(Arc::new(Deliverer { outside, inside: client(true, true) }))
+        let client = HttpClient::new(&options.authorities, options.private_sinks)?;
+        Ok(Arc::new(Deliverer { client }))
     }
 
-    async fn send(client: &HttpClient, request: Request<Full<Bytes>>) -> Outcome {
-        match tokio::time::timeout(TIMEOUT, client.request(request)).await {
+    async fn outcome(
+        answering: impl Future<Output = Result<Response<Incoming>, Failed>>,
+    ) -> Outcome {
+        match tokio::time::timeout(TIMEOUT, answering).await {
             Ok(Ok(answer)) if answer.status().is_success() => Outcome::Taken,
             Ok(Ok(answer)) if answer.status() == StatusCode::GONE => Outcome::Gone,
             _ => Outcome::Failed,
@@ -145,8 +81,8 @@ impl Deliverer {
             .header("webhook-signature", signature)
             .body(Full::new(Bytes::from(body.to_owned())));
         let Ok(request) = request else { return false };
-        let client = if url.starts_with("http://") { &self.inside } else { &self.outside };
-        matches!(Deliverer::send(client, request).await, Outcome::Taken)
+        let outcome = Deliverer::outcome(self.client.send_to_party(request)).await;
+        matches!(outcome, Outcome::Taken)
     }
 
     async fn deliver(&self, notification: &Notification, now: Timestamp) -> Outcome {
@@ -165,7 +101,7 @@ impl Deliverer {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         match request.body(Full::new(Bytes::from(event))) {
-            Ok(request) => Deliverer::send(&self.outside, request).await,
+            Ok(request) => Deliverer::outcome(self.client.send(request)).await,
             Err(_) => Outcome::Gone,
         }
     }

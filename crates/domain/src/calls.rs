@@ -69,29 +69,42 @@ pub struct Trunk {
     pub user: Option<Box<str>>,
     #[n(15)]
     pub password: Option<Box<str>>,
+    /// It takes the routing number of ported numbers (`rn`, `npdi`, RFC 4694).
+    #[n(16)]
+    #[cbor(default)]
+    pub takes_routing_numbers: bool,
+    /// Headers beyond the usual that go to it as they came.
+    #[n(17)]
+    #[cbor(default)]
+    pub passes: Vec<Box<str>>,
+    /// Calls that go there are signed (RFC 8224).
+    #[n(18)]
+    #[cbor(default)]
+    pub is_signed_for: bool,
+    /// What is made of signatures of calls that come from there.
+    #[n(19)]
+    #[cbor(default)]
+    pub vouching: Vouching,
+}
+
+/// How much it counts who vouches for a caller's number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Vouching {
+    /// Nothing: signatures only pass through.
+    #[n(0)]
+    #[default]
+    Ignored,
+    /// The called side is told.
+    #[n(1)]
+    Told,
+    /// Calls that nobody vouches for are refused.
+    #[n(2)]
+    Required,
 }
 
 impl Trunk {
-    /// The E.164 digits of a number as this switch writes it (standards: `+`, international and national prefix).
-    /// Up to three digits are a service's, such as emergency, and stay as they are.
-    pub fn normalise(&self, dialled: &str) -> Option<Digits> {
-        let plain: String =
-            dialled.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' ')).collect();
-        if plain.starts_with('+') || plain.len() <= 3 {
-            return plain.parse().ok();
-        }
-        let stripped = |prefix: &str| {
-            let known = !prefix.is_empty();
-            known.then(|| plain.strip_prefix(prefix)).flatten().filter(|rest| !rest.is_empty())
-        };
-        if let Some(rest) = stripped(&self.international_prefix) {
-            return rest.parse().ok();
-        }
-        if let Some(rest) = stripped(&self.national_prefix) {
-            return format!("{}{rest}", self.country_code).parse().ok();
-        }
-        plain.parse().ok()
-    }
+    pub const PASSES_MAX: usize = 32;
 }
 
 /// What a line, or all lines of a VNO, may call.

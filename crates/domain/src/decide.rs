@@ -37,7 +37,7 @@ impl<T> Decision<T> {
         Decision::new(response)
     }
 
-    fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Decision<U> {
+    pub(crate) fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Decision<U> {
         Decision {
             response: wrap(self.response),
             events: self.events,
@@ -154,7 +154,9 @@ fn sweep(state: &State, now: Timestamp) -> Decision {
     let mut issued = 0;
     for session in ids.iter().filter_map(|id| state.sessions.get(id)) {
         match &sweep.purpose {
-            SweepPurpose::AbortVno(vno) if session.id.vno() == *vno && !session.ending => {
+            SweepPurpose::AbortVno(vno)
+                if session.id.vno() == *vno && !session.ending && !session.context.is_emergency =>
+            {
                 decision.events.push(Event::SessionEnding(session.id));
                 decision.events.push(charging::directive(
                     state,

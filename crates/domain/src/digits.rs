@@ -7,7 +7,7 @@ use minicbor::decode::{self, Decoder};
 use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 
-/// Decimal digits, leading zeros kept. E.164 numbers come without `+`.
+/// Decimal digits, leading zeros kept. E.164 numbers come without `+`. Service codes have `*` and `#` too.
 ///
 /// Packed four bits a digit below the length in the top octet, so equality and hashing are one comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -16,6 +16,9 @@ pub struct Digits(u128);
 impl Digits {
     pub const LENGTH_MAX: usize = 24;
     const LENGTH_SHIFT: u32 = 120;
+    /// As telephone BCD has them (TS 29.002, TBCD-STRING).
+    const STAR: u8 = 10;
+    const HASH: u8 = 11;
 
     fn shift(index: usize) -> usize {
         Self::LENGTH_SHIFT as usize - 4 * (index + 1)
@@ -45,9 +48,32 @@ impl Digits {
         prefix.len() <= self.len() && prefix.iter().zip(self.iter()).all(|(a, b)| a == b)
     }
 
+    /// What a keypad gives: digits, and the `*` and `#` of service codes.
+    pub fn dialled(text: &str) -> Option<Digits> {
+        if text.is_empty() || text.len() > Self::LENGTH_MAX {
+            return None;
+        }
+        let mut packed = (text.len() as u128) << Self::LENGTH_SHIFT;
+        for (index, octet) in text.bytes().enumerate() {
+            let key = match octet {
+                b'0'..=b'9' => octet - b'0',
+                b'*' => Self::STAR,
+                b'#' => Self::HASH,
+                _ => return None,
+            };
+            packed |= u128::from(key) << Self::shift(index);
+        }
+        Some(Digits(packed))
+    }
+
+    /// Is it a number, and no service code?
+    pub fn is_number(self) -> bool {
+        self.iter().all(|digit| digit < 10)
+    }
+
     /// The digits as one number with a leading 1, for strings of at most 17 digits: a compact, unique key.
     pub fn to_key(self) -> Option<u64> {
-        if self.len() > 17 {
+        if self.len() > 17 || !self.is_number() {
             return None;
         }
         Some(self.iter().fold(1u64, |key, digit| key * 10 + u64::from(digit)))
@@ -87,7 +113,11 @@ impl FromStr for Digits {
 
 impl fmt::Display for Digits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.iter().try_for_each(|digit| write!(f, "{digit}"))
+        self.iter().try_for_each(|digit| match digit {
+            Digits::STAR => f.write_str("*"),
+            Digits::HASH => f.write_str("#"),
+            digit => write!(f, "{digit}"),
+        })
     }
 }
 

@@ -10,7 +10,9 @@ use crate::access::ApiKey;
 use crate::answered::{Reply, RequestKey};
 use crate::calls::LineCalls;
 use crate::catalogue::{ExchangeRate, Offer, PriceListRecord, Scope};
-use crate::charging::{BucketChange, CounterChange, EndCause, Group, Session, SessionAnswer};
+use crate::charging::{
+    BucketChange, CounterChange, Declined, EndCause, Group, Session, SessionAnswer,
+};
 use crate::content::{
     Agreement, ApiClient, ContentEntry, ContentItem, ContentSubscription, LineContent,
     Notification, NotificationId, Payment, Sponsorship,
@@ -152,6 +154,9 @@ pub enum Event {
     VnoCreditGate(#[n(0)] VnoId, #[n(1)] bool),
     #[n(47)]
     SessionRerouted(#[n(0)] Box<SessionRerouted>, #[n(1)] Movements),
+    /// A call that was refused before it rang: it leaves a record of no duration.
+    #[n(48)]
+    CallRefused(#[n(0)] Box<Session>, #[n(1)] Declined),
 
     #[n(60)]
     AgreementSet(#[n(0)] Box<Agreement>),

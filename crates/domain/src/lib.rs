@@ -20,6 +20,7 @@ pub mod identifier;
 pub mod ledger;
 pub mod money;
 pub mod monthly_fees;
+pub mod numbering;
 pub mod parts;
 pub mod party;
 pub mod period;

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::charging::{EndCause, Group, Session, Wholesale};
+use crate::charging::{Declined, EndCause, Group, Session, Wholesale};
 use crate::ledger::{Entry, Posting};
 use crate::money::{Amount, Money};
 use crate::time::Timestamp;
@@ -20,6 +20,9 @@ pub struct UsageRecord {
     /// Of a call: each way that was tried and what came of it.
     #[n(3)]
     pub trail: Option<Box<str>>,
+    /// Of a call that was refused: why.
+    #[n(4)]
+    pub declined: Option<Declined>,
 }
 
 impl UsageRecord {
@@ -31,7 +34,14 @@ impl UsageRecord {
     ) -> UsageRecord {
         session.answers.clear();
         session.note = None;
-        UsageRecord { session, closed_at, cause, trail }
+        UsageRecord { session, closed_at, cause, trail, declined: None }
+    }
+
+    /// A call that was refused at this moment.
+    pub fn refused(session: Session, declined: Declined) -> UsageRecord {
+        let declined = Some(declined);
+        let (closed_at, cause) = (session.opened_at, EndCause::Refused);
+        UsageRecord { declined, ..UsageRecord::of(session, closed_at, cause, None) }
     }
 
     /// All money that the session moved, on every leg.

@@ -55,6 +55,8 @@ impl House {
                     .collect(),
             ),
             called: to.parse().expect("digits"),
+            dialled: None,
+            routing: None,
             candidates: [Candidate {
                 trunk: PeerId::new(0),
                 carrier: CarrierId::new(0),

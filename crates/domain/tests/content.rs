@@ -560,6 +560,8 @@ fn by_switch(key: &str, service_identifier: u32, action: EventAction) -> EventRe
             serving_network: None,
             access_point: None,
             is_emergency: false,
+            routing: None,
+            dialled: None,
         },
         group: GroupKey { rating_group: None, service_identifier: Some(service_identifier) },
         units: UnitCounts::default(),

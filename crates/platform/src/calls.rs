@@ -1,5 +1,6 @@
 //! What calls go through, as others may follow it: told when it is durable.
 
+use tandem_domain::charging::Session;
 use tandem_domain::digits::Digits;
 use tandem_domain::event::{Event, Record};
 use tandem_domain::identifier::{Identity, LineId, SessionId};
@@ -11,6 +12,8 @@ use tokio::sync::oneshot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallStage {
     Placed,
+    /// It was refused before it rang.
+    Refused,
     /// Used seconds were charged, or the next ones reserved.
     Charged,
     Ended,
@@ -47,16 +50,21 @@ pub trait CallSink: Send + Sync {
 /// The calls' steps in a record, seen before it is applied.
 pub(crate) fn steps(state: &State, record: &Record, tell: &mut Vec<CallEvent>) {
     for event in &record.events {
+        let begun = |session: &Session, stage| CallEvent {
+            session: session.id,
+            line: session.line,
+            destination: session.context.destination,
+            stage,
+            at: record.at,
+            seconds: 0,
+        };
         let (id, stage, groups) = match event {
             Event::SessionOpened(session, _) if session.context.service == Service::Voice => {
-                tell.push(CallEvent {
-                    session: session.id,
-                    line: session.line,
-                    destination: session.context.destination,
-                    stage: CallStage::Placed,
-                    at: record.at,
-                    seconds: 0,
-                });
+                tell.push(begun(session, CallStage::Placed));
+                continue;
+            }
+            Event::CallRefused(session, _) => {
+                tell.push(begun(session, CallStage::Refused));
                 continue;
             }
             Event::SessionReported(report, _) => {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use serde::Deserialize;
+use stir_protocol::{CertificateUrl, Signer, TrustAnchors, Verifier};
+use tandem_carrier_interface::circuit_switch::sip::Vouchers;
 use tandem_content_interface::ContentOptions;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -101,6 +103,46 @@ pub struct SipConfiguration {
     pub tls: Option<TlsConfiguration>,
     /// PEM file of authorities of switches that are reached over TLS, beside the public ones.
     pub authorities: Option<PathBuf>,
+    pub stir: Option<StirConfiguration>,
+}
+
+/// Who vouches for callers' numbers (RFC 8224).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StirConfiguration {
+    /// PEM file of the private key (P-256, PKCS #8) that our calls are signed with, and where its certificate is.
+    pub key: Option<PathBuf>,
+    pub certificate_url: Option<String>,
+    /// PEM file of the authorities by whose certificates calls of others may be signed.
+    pub anchors: Option<PathBuf>,
+    /// An HTTP proxy that fetches their certificates for us.
+    pub proxy: Option<SocketAddr>,
+}
+
+impl StirConfiguration {
+    pub fn vouchers(&self) -> anyhow::Result<Vouchers> {
+        let signer = match (&self.key, &self.certificate_url) {
+            (Some(key), Some(url)) => {
+                let url = CertificateUrl::parse(url)
+                    .with_context(|| format!("sip.stir.certificate_url: {url} is not usable"))?;
+                let pem = std::fs::read(key)
+                    .with_context(|| format!("sip.stir.key: {}", key.display()))?;
+                Some(Arc::new(Signer::from_pem(&pem, url).context("sip.stir.key")?))
+            }
+            (None, None) => None,
+            _ => anyhow::bail!("sip.stir: key and certificate_url belong together"),
+        };
+        let verifier = match &self.anchors {
+            Some(anchors) => {
+                let pem = std::fs::read(anchors)
+                    .with_context(|| format!("sip.stir.anchors: {}", anchors.display()))?;
+                let anchors = TrustAnchors::from_pem(&pem).context("sip.stir.anchors")?;
+                Some(Arc::new(Verifier::new(anchors)))
+            }
+            None => None,
+        };
+        Ok(Vouchers { signer, verifier })
+    }
 }
 
 impl SipConfiguration {
@@ -126,6 +168,7 @@ impl Default for SipConfiguration {
             domain: "sip.tandem.example".into(),
             tls: None,
             authorities: None,
+            stir: None,
         }
     }
 }

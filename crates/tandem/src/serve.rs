@@ -48,6 +48,10 @@ async fn serve(configuration: &Configuration, platform: Platform) -> anyhow::Res
         calls.tls = Some((tls.listen, tls.server()?));
     }
     calls.tls_client = Some(configuration.sip.client()?);
+    if let Some(stir) = &configuration.sip.stir {
+        calls.vouchers = stir.vouchers()?;
+        calls.certificate_proxy = stir.proxy;
+    }
     let sip = sip::serve(platform.clone(), calls).await.context("SIP")?;
     let http = Http::start(configuration, platform).await?;
     println!("http      http://{}  (API reader: /docs)", http.plain.address);

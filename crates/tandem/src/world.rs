@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use anyhow::bail;
 use tandem_domain::access::Role;
-use tandem_domain::calls::{Trunk, TrunkTransport};
+use tandem_domain::calls::{Trunk, TrunkTransport, Vouching};
 use tandem_domain::catalogue::{PriceListOwner, Proration, Rollover, Scope};
 use tandem_domain::command::{
     Administer, Administration, Command, NewAllowance, NewLine, NewOffer, NewPriceList,
@@ -227,6 +227,10 @@ impl<'a> World<'a> {
                 tls_name: None,
                 user: None,
                 password: None,
+                takes_routing_numbers: false,
+                passes: Vec::new(),
+                is_signed_for: false,
+                vouching: Vouching::Ignored,
             })),
         })?;
         Ok(())

@@ -25,6 +25,9 @@ pub struct Dialog {
     pub local_cseq: u32,
     pub remote_cseq: u32,
     pub flow: Flow,
+    /// Requests go where those of the other side come from, whatever its Contact says: phones behind an address
+    /// translator know no better.
+    pub keeps_flow: bool,
 }
 
 /// Is a request of the other side in order (section 12.2.2)?
@@ -50,6 +53,7 @@ impl Dialog {
             local_cseq: 0,
             remote_cseq: invite.cseq()?.number,
             flow,
+            keeps_flow: false,
         })
     }
 
@@ -73,6 +77,7 @@ impl Dialog {
             local_cseq: 1,
             remote_cseq: 0,
             flow,
+            keeps_flow: false,
         }
     }
 
@@ -154,6 +159,9 @@ impl Dialog {
 
     /// Where requests go: the first route or the target when that is an address, else where the dialog came from.
     pub fn next_hop(&self) -> Flow {
+        if self.keeps_flow {
+            return self.flow;
+        }
         let route = self.routes.first().and_then(|route| NameAddr::parse(route));
         let uri = match &route {
             Some(route) => route.parsed_uri(),

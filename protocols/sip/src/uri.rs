@@ -63,6 +63,16 @@ impl<'a> Uri<'a> {
         split_once(self.user, b';').map_or(self.user, |(name, _)| name)
     }
 
+    /// What is said of the number: the parameters of the user part, or those of a tel URI (RFC 3966).
+    pub fn telephone_params(&self) -> &'a [u8] {
+        match self.scheme {
+            Scheme::Tel => self.params,
+            Scheme::Sip | Scheme::Sips => {
+                split_once(self.user, b';').map_or(&[], |(_, params)| params)
+            }
+        }
+    }
+
     /// The host as an address, when it is one.
     pub fn address(&self) -> Option<std::net::IpAddr> {
         let host = std::str::from_utf8(self.host).ok()?;

@@ -14,4 +14,5 @@ mod refunds;
 mod sip_phones;
 mod sipp;
 mod statements;
+mod telephony;
 mod trunks;

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tandem_simulators::switch::{CalledSwitch, CallingSwitch, Manner, Pace};
 use tandem_simulators::tls_switch::TlsSwitch;
 
-use crate::calls::{ABROAD, ANN, BOB, Telephony, free_address};
 use crate::content::{TLS, server_config};
 use crate::peers::{needs, on_path};
+use crate::telephony::{ABROAD, ANN, BOB, Telephony, free_address};
 
 /// A phone of baresip's makers.
 struct Phone(Child);

@@ -157,6 +157,13 @@ impl Scenario {
         ))
     }
 
+    /// An INVITE that says this somewhere.
+    pub fn receive_invite_with(self, pattern: &str) -> Scenario {
+        self.raw(&format!(
+            "<recv request=\"INVITE\" rrs=\"true\"><action><ereg regexp=\"{pattern}\" search_in=\"msg\" check_it=\"true\" assign_to=\"1\"/></action></recv><Reference variables=\"1\"/>"
+        ))
+    }
+
     /// An INVITE with the right credentials; one with others is refused, and the caller hears it.
     pub fn receive_proven(self, user: &str, password: &str) -> Scenario {
         let checked = self.raw(&format!(

@@ -125,6 +125,12 @@ pub(super) fn one_time(
     post_entry(state, &entry)
 }
 
+pub(super) fn refused(state: &mut State, session: &Session) -> Result<(), &'static str> {
+    let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
+    tally.sessions_opened = tally.sessions_opened.max(session.id.number());
+    Ok(())
+}
+
 pub(super) fn ending(state: &mut State, id: SessionId) -> Result<(), &'static str> {
     state.sessions.get_mut(&id).ok_or("unknown session")?.ending = true;
     Ok(())

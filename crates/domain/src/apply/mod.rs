@@ -61,6 +61,7 @@ fn apply_event(
         Event::SessionClosed(closing, movements) => charging::close(state, closing, movements),
         Event::OneTimeCharged(session, movements) => charging::one_time(state, session, movements),
         Event::SessionRerouted(moved, movements) => charging::reroute(state, moved, movements),
+        Event::CallRefused(session, _) => charging::refused(state, session),
         Event::SessionEnding(id) => charging::ending(state, *id),
         Event::PeerRestarted(peer, host, origin_state) => {
             state.origin_states.insert((*peer, host.clone()), *origin_state);

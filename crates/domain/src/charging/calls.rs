@@ -2,25 +2,23 @@
 
 use smallvec::SmallVec;
 
+use super::carriers::routes;
 use super::funds::Charging;
-use super::grant::price_alone;
 use super::group::GroupKey;
-use super::rates::{self, Priced};
+use super::rates;
 use super::request::{
     CallPart, Declined, GroupRequest, SessionAnswer, SessionRequest, SessionVerb, UnitCounts,
 };
 use super::session::{Context, Session};
 use super::sessions::{admit, charging, decide_session, identify};
-use super::settle::derived;
 use crate::calls::{Forwarding, LineCalls, TimedRules, VnoCalls, Webhook};
 use crate::decide::Decision;
 use crate::digits::Digits;
-use crate::identifier::{CarrierId, Identity, IdentityKind, LineId, PeerId};
-use crate::money::{Amount, Currency};
-use crate::party::{Standing, WholesaleTerms};
-use crate::quantity::Unit;
-use crate::rating::RateQuery;
-use crate::routing::{self, Candidate, Ranking, Route};
+use crate::event::Event;
+use crate::identifier::{CarrierId, Identity, IdentityKind, LineId, PeerId, SessionId};
+use crate::money::Amount;
+use crate::party::Standing;
+use crate::routing::{self, Candidate, Route};
 use crate::service::{Direction, Service};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -34,6 +32,10 @@ pub struct CallRequest {
     pub origin_host: Box<str>,
     pub party: CallParty,
     pub called: Digits,
+    /// What was dialled, where that is something else.
+    pub dialled: Option<Digits>,
+    /// The network that serves the number, where the switch has looked that up.
+    pub routing: Option<Digits>,
     /// Trunks that could carry it now.
     pub candidates: SmallVec<[Candidate; 8]>,
     /// From 0 to 99, for routing by share.
@@ -57,6 +59,8 @@ pub struct CallPlan {
     pub charge: Option<SessionAnswer>,
     pub target: CallTarget,
     pub called: Digits,
+    /// Of a ported number: by which one the network that serves it is found.
+    pub routing: Option<Digits>,
     pub withholds_number: bool,
     /// The paying line's number, to be asserted.
     pub number: Option<Digits>,
@@ -79,13 +83,9 @@ pub enum CallTarget {
     },
 }
 
-/// Another carrier is to take the call, before anything was used.
-#[derive(Clone, Debug)]
-pub struct Reroute {
-    pub key: Box<[u8]>,
-    pub peer: PeerId,
-    pub candidate: Candidate,
-}
+/// Calls of one line to one number that may be unanswered at once: more are one call that comes back through
+/// networks which hide that they had it before.
+const LOOPED_MAX: usize = 20;
 
 type CallDecision = Decision<Result<CallPlan, Declined>>;
 
@@ -106,14 +106,61 @@ pub(crate) fn decide_call(state: &State, request: &CallRequest, now: Timestamp) 
     };
     let called = resolve(state, caller, request.called);
     let callee = state.identities.line(&Identity::number(IdentityKind::Msisdn, called));
-    match (caller, callee) {
+    let (line, context, mut decision) = match (caller, callee) {
         // A call from outside to nobody of ours is not ours to carry.
-        (None, None) => Decision::refused(Declined::UnknownUser),
-        (None, Some(line)) => inbound(state, request, peer.carrier, line, called, now),
+        (None, None) => return Decision::refused(Declined::UnknownUser),
+        (None, Some(line)) => {
+            let context = context(Direction::Terminating, None);
+            let decision = inbound(state, request, peer.carrier, (line, &context), called, now);
+            (line, context, decision)
+        }
         (Some(line), callee) => {
             let direction = if forwarded { Direction::Forwarded } else { Direction::Originating };
-            outbound(state, request, peer.carrier, (line, direction), callee, called, now)
+            let given = request.called == called;
+            let context = Context {
+                dialled: request.dialled.or_else(|| (!given).then_some(request.called)),
+                routing: request.routing.filter(|_| given),
+                ..context(direction, Some(called))
+            };
+            let own = peer.carrier;
+            let decision = outbound(state, request, own, (line, &context), callee, called, now);
+            (line, context, decision)
         }
+    };
+    if let Err(declined) = decision.response {
+        let attempt = Box::new(refused(state, request, line, context, now));
+        decision.events.push(Event::CallRefused(attempt, declined));
+    }
+    decision
+}
+
+/// What is recorded of a call that was not to be.
+fn refused(
+    state: &State,
+    request: &CallRequest,
+    line: LineId,
+    context: Context,
+    now: Timestamp,
+) -> Session {
+    let opened = state.tally(line.vno()).map_or(0, |tally| tally.sessions_opened);
+    Session {
+        id: SessionId::new(line.vno(), opened + 1),
+        key: request.key.clone(),
+        line,
+        peer: request.peer,
+        carrier: CarrierId::NOBODY,
+        origin_host: request.origin_host.clone(),
+        origin_realm: Box::default(),
+        origin_state: None,
+        context,
+        opened_at: now,
+        heard_at: now,
+        supervised_until: now,
+        groups: SmallVec::new(),
+        answers: SmallVec::new(),
+        ending: false,
+        note: None,
+        overtaken: 0,
     }
 }
 
@@ -140,37 +187,39 @@ fn context(direction: Direction, other: Option<Digits>) -> Context {
         serving_network: None,
         access_point: None,
         is_emergency: false,
+        routing: None,
+        dialled: None,
     }
 }
 
-/// A call from a carrier to a line of ours. Where the VNO has no price for being called, it is free.
+/// A call from a carrier to a line of ours.
 fn inbound(
     state: &State,
     request: &CallRequest,
     carrier: CarrierId,
-    line: LineId,
+    (line, context): (LineId, &Context),
     called: Digits,
     now: Timestamp,
 ) -> CallDecision {
-    let context = context(Direction::Terminating, None);
-    let admitted = charging(state, line, carrier, &context, now).and_then(|c| admit(&c));
+    let admitted = charging(state, line, carrier, context, now).and_then(|c| admit(&c));
     if let Err(declined) = admitted {
         return Decision::refused(declined);
     }
     let target = target_line(state, line);
-    let open = session(request, line, context, None, state);
+    let open = session(request, line, context.clone(), None, state);
     let plan = |charge| CallPlan {
         payer: Some(line),
         charge,
         target,
         called,
+        routing: None,
         withholds_number: false,
         number: None,
         webhook: None,
         is_emergency: false,
         below_floor: SmallVec::new(),
     };
-    opened(decide_session(state, &open, now), plan, true)
+    opened(decide_session(state, &open, now), plan)
 }
 
 fn target_line(state: &State, line: LineId) -> CallTarget {
@@ -186,17 +235,26 @@ fn outbound(
     state: &State,
     request: &CallRequest,
     own_carrier: CarrierId,
-    (line, direction): (LineId, Direction),
+    (line, context): (LineId, &Context),
     callee: Option<LineId>,
     called: Digits,
     now: Timestamp,
 ) -> CallDecision {
     let emergency = vno_calls(state, line).is_some_and(|rules| rules.emergency.contains(&called));
     if emergency {
-        return Decision::repeated(Ok(emergency_plan(state, request, line, called)));
+        let context = Context { is_emergency: true, ..context.clone() };
+        let first = request.candidates.first().map_or(own_carrier, |one| one.carrier);
+        let open = session(request, line, context, Some(first), state);
+        let decision = decide_session(state, &open, now);
+        // Whatever the books say: it is connected.
+        return decision
+            .map(|answer| Ok(emergency_plan(state, request, line, called, answer.ok())));
     }
-    let context = context(direction, Some(called));
-    let prepared = charging(state, line, own_carrier, &context, now)
+    if !called.is_number() {
+        // A service code that means nothing to this VNO.
+        return Decision::refused(Declined::NoRetailRate);
+    }
+    let prepared = charging(state, line, own_carrier, context, now)
         .and_then(|charging| admit(&charging).map(|()| charging))
         .and_then(|charging| may_call(&charging, called).map(|()| charging));
     let charging = match prepared {
@@ -211,7 +269,7 @@ fn outbound(
         }
         // It stays in the house: no carrier brings it to anybody.
         Some(callee) => (target_line(state, callee), CarrierId::NOBODY),
-        None => match routes(&charging, request) {
+        None => match routes(&charging, &request.candidates, request.draw) {
             Ok(ranking) => {
                 let first = ranking.routes.first().map_or(own_carrier, |route| route.carrier);
                 below_floor = ranking.below_floor;
@@ -227,13 +285,14 @@ fn outbound(
         charge,
         target,
         called,
+        routing: rates::carried_to(&charging).filter(|network| *network != called),
         withholds_number: settings.is_some_and(|calls| calls.withholds_number),
         number,
         webhook: charging.vno.calls.as_deref().and_then(|calls| calls.webhook.clone()),
         is_emergency: false,
         below_floor,
     };
-    opened(decide_session(state, &open, now), plan, false)
+    opened(decide_session(state, &open, now), plan)
 }
 
 /// Do its VNO, its subscriber and the line itself take calls?
@@ -246,7 +305,13 @@ fn is_served(state: &State, line: LineId) -> bool {
 }
 
 /// Emergency calls are never charged, blocked or delayed: any trunk that is up will do.
-fn emergency_plan(state: &State, request: &CallRequest, line: LineId, called: Digits) -> CallPlan {
+fn emergency_plan(
+    state: &State,
+    request: &CallRequest,
+    line: LineId,
+    called: Digits,
+    charge: Option<SessionAnswer>,
+) -> CallPlan {
     let known = state.subscriber(line.subscriber()).and_then(|one| one.line(line));
     let number = known.and_then(|line| line.identities.iter().find_map(Identity::digits));
     let routes = request.candidates.iter().take(routing::ROUTES_MAX).map(|one| Route {
@@ -257,9 +322,10 @@ fn emergency_plan(state: &State, request: &CallRequest, line: LineId, called: Di
     });
     CallPlan {
         payer: Some(line),
-        charge: None,
+        charge,
         target: CallTarget::Carriers(routes.collect()),
         called,
+        routing: None,
         withholds_number: false,
         number,
         webhook: None,
@@ -268,7 +334,7 @@ fn emergency_plan(state: &State, request: &CallRequest, line: LineId, called: Di
     }
 }
 
-/// Barring, allow lists and concurrent calls of the line and its VNO.
+/// Barring, allow lists, loops, and concurrent calls of the line and its VNO.
 fn may_call(charging: &Charging<'_>, called: Digits) -> Result<(), Declined> {
     let rules = charging.vno.calls.as_deref().map(|calls| &calls.destinations);
     let own = charging.line.calls.as_deref();
@@ -282,6 +348,14 @@ fn may_call(charging: &Charging<'_>, called: Digits) -> Result<(), Declined> {
     let zone = &charging.vno.time_zone;
     if !timed.all(|rules| TimedRules::allow(rules, called, charging.now, zone)) {
         return Err(Declined::DestinationBarred);
+    }
+    let is_coming_back = |one: &&Session| {
+        one.line == charging.line_id
+            && one.context.destination == Some(called)
+            && one.note.is_none()
+    };
+    if running_calls(charging).filter(is_coming_back).nth(LOOPED_MAX).is_some() {
+        return Err(Declined::Loop);
     }
     let full = |most: usize, running: usize| most > 0 && running >= most;
     let of_line = own.map_or(0, |calls| usize::from(calls.calls_max));
@@ -340,135 +414,6 @@ fn session(
 fn opened(
     decision: Decision<Result<SessionAnswer, Declined>>,
     plan: impl FnOnce(Option<SessionAnswer>) -> CallPlan,
-    free_without_price: bool,
 ) -> CallDecision {
-    let response = match decision.response {
-        Ok(answer) => Ok(plan(Some(answer))),
-        Err(Declined::NoRetailRate) if free_without_price => Ok(plan(None)),
-        Err(declined) => Err(declined),
-    };
-    Decision {
-        response,
-        events: decision.events,
-        remember: decision.remember,
-        rearm: decision.rearm,
-    }
-}
-
-/// Every candidate with its price, ranked.
-fn routes(charging: &Charging<'_>, request: &CallRequest) -> Result<Ranking, Declined> {
-    let defaults = VnoCalls::default();
-    let rules = charging.vno.calls.as_deref().unwrap_or(&defaults);
-    let usable = request.candidates.iter().filter(|one| charging.vno.may_use(one.carrier));
-    let mut first_refusal = Declined::NoRoute;
-    let mut priced = SmallVec::new();
-    for candidate in usable {
-        match price(charging, candidate) {
-            Ok(one) => priced.push(one),
-            Err(declined) => first_refusal = declined,
-        }
-    }
-    if priced.is_empty() {
-        return Err(first_refusal);
-    }
-    let ranking = routing::rank(
-        rules.routing_at(charging.now, &charging.vno.time_zone),
-        priced,
-        rules.margin_floor,
-        rules.waives_margin,
-        request.draw,
-    );
-    if ranking.routes.is_empty() { Err(Declined::MarginTooLow) } else { Ok(ranking) }
-}
-
-/// What the first minute costs over this candidate, and what the broker keeps of it.
-fn price(charging: &Charging<'_>, candidate: &Candidate) -> Result<routing::Priced, Declined> {
-    let over = Charging { carrier: candidate.carrier, ..*charging };
-    let group = rates::begin(&over, GroupKey::default(), charging.now)?;
-    let currency = charging.vno.wholesale_currency;
-    let cost = match &group.cost {
-        Some(leg) => {
-            let rate = rates::priced(&over, leg.rate).ok_or(Declined::NoCostRate)?;
-            let net = first_minute(&over, &rate).ok_or(Declined::NoCostRate)?;
-            convert(&over, net, leg.currency, currency)?
-        }
-        None => Amount::ZERO,
-    };
-    let income = match charging.vno.wholesale {
-        None => cost,
-        Some(WholesaleTerms::CostPlus(basis_points)) => {
-            let part = 10_000 + i128::from(basis_points);
-            derived(&over, cost, Some(currency), currency, part, charging.now)?
-        }
-        Some(WholesaleTerms::RetailMinus(basis_points)) => {
-            let retail = rates::retail_of(&over, &group)?;
-            let net = first_minute(&over, &retail).ok_or(Declined::NoRetailRate)?;
-            let part = 10_000 - i128::from(basis_points).min(10_000);
-            derived(&over, net, Some(retail.currency()), currency, part, charging.now)?
-        }
-        Some(WholesaleTerms::PriceList(list)) => {
-            let query = RateQuery {
-                service: over.context.service,
-                direction: over.context.direction,
-                destination: rates::carried_to(&over),
-                rating_group: None,
-                service_identifier: None,
-                serving_network: None,
-            };
-            let rate =
-                rates::find(&over, list, &query, charging.now).ok_or(Declined::NoWholesaleRate)?;
-            first_minute(&over, &rate).ok_or(Declined::NoWholesaleRate)?
-        }
-    };
-    Ok(routing::Priced {
-        candidate: *candidate,
-        cost,
-        margin: income.saturating_sub(cost),
-        seconds_owed: over.seconds_owed(),
-    })
-}
-
-/// The net price of sixty seconds from now, or of the first increment when that is longer.
-fn first_minute(charging: &Charging<'_>, priced: &Priced<'_>) -> Option<Amount> {
-    if priced.rate.unit() != Unit::Seconds {
-        return None;
-    }
-    let units = priced.rate.billable(60);
-    let band = priced.prices.band_at(charging.now);
-    price_alone(priced, 0, &[(band, units)]).map(|charge| charge.net)
-}
-
-fn convert(
-    charging: &Charging<'_>,
-    amount: Amount,
-    from: Currency,
-    to: Currency,
-) -> Result<Amount, Declined> {
-    derived(charging, amount, Some(from), to, 10_000, charging.now)
-        .map_err(|_| Declined::NoExchangeRate)
-}
-
-/// May this carrier take the call now, at its price of today? Then all legs are priced and reserved anew.
-pub(crate) fn decide_reroute(
-    state: &State,
-    request: &Reroute,
-    now: Timestamp,
-) -> Decision<Result<SessionAnswer, Declined>> {
-    let session = state.session_by_key(&request.key).filter(|one| one.peer == request.peer);
-    let Some(session) = session else {
-        return Decision::refused(Declined::UnknownSession);
-    };
-    let charging =
-        match charging(state, session.line, request.candidate.carrier, &session.context, now) {
-            Ok(charging) => charging,
-            Err(declined) => return Decision::refused(declined),
-        };
-    let defaults = VnoCalls::default();
-    let rules = charging.vno.calls.as_deref().unwrap_or(&defaults);
-    match price(&charging, &request.candidate) {
-        Ok(priced) if priced.margin >= rules.margin_floor || rules.waives_margin => {}
-        Ok(_) => return Decision::refused(Declined::MarginTooLow),
-        Err(declined) => return Decision::refused(declined),
-    }
-    super::sessions::reroute(session, charging, now)
+    decision.map(|answer| answer.map(|answer| plan(Some(answer))))
 }

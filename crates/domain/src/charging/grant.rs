@@ -48,7 +48,8 @@ pub(super) fn reserve(
 
 /// Of what costs nothing, as much as the time that a call may last.
 pub(super) fn for_free(charging: &Charging<'_>, group: &mut Group) -> GroupOutcome {
-    let Some(most) = charging.call_seconds_max() else { return GroupOutcome::Free };
+    let most = charging.call_seconds_max().filter(|_| !charging.context.is_emergency);
+    let Some(most) = most else { return GroupOutcome::Free };
     let left = most.saturating_sub(group.used);
     if left == 0 {
         return GroupOutcome::Declined(Declined::TimeLimit);

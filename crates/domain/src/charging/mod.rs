@@ -4,6 +4,7 @@
 //! Verbs: open, report, close; debit once, refund, check balance, price (RFC 8506 sections 5 and 6).
 
 mod calls;
+mod carriers;
 mod draft;
 mod emergency;
 mod ending;
@@ -20,7 +21,8 @@ mod session;
 mod sessions;
 mod settle;
 
-pub use calls::{CallParty, CallPlan, CallRequest, CallTarget, Reroute};
+pub use calls::{CallParty, CallPlan, CallRequest, CallTarget};
+pub use carriers::Reroute;
 pub use group::{
     Draw, Group, GroupKey, Hold, Leg, Meter, PayerLeg, Phase, RateReference, Wholesale,
 };
@@ -31,7 +33,8 @@ pub use request::{
 };
 pub use session::{Context, EndCause, Session};
 
-pub(crate) use calls::{decide_call, decide_reroute};
+pub(crate) use calls::decide_call;
+pub(crate) use carriers::decide_reroute;
 pub(crate) use draft::Draft;
 pub use draft::{BucketChange, CounterChange, CounterOwner};
 pub(crate) use ending::{Supervision, decide_supervision, end_session, new_sweep};

@@ -94,7 +94,8 @@ pub(crate) fn abort(
 ) -> Vec<Event> {
     let sessions = state.sessions_of(subscriber).iter().filter_map(|id| state.sessions.get(id));
     let mut events = Vec::new();
-    let concerned = sessions.filter(|session| !session.ending && concerns(session));
+    let concerned = sessions
+        .filter(|session| !session.ending && !session.context.is_emergency && concerns(session));
     for (issued, session) in concerned.enumerate() {
         events.push(Event::SessionEnding(session.id));
         events.push(directive(state, issued, session, Order::Abort, now));

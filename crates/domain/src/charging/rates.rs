@@ -12,6 +12,7 @@ use crate::money::{Amount, Currency};
 use crate::party::{Standing, WholesaleTerms};
 use crate::quantity::Unit;
 use crate::rating::{PriceList, Rate, RateQuery};
+use crate::service::{Direction, Service};
 use crate::subscriber::{Pays, SubscriptionState};
 use crate::time::Timestamp;
 
@@ -43,11 +44,15 @@ pub(super) fn begin(
         service_identifier: key.service_identifier,
         serving_network: charging.context.serving_network,
     };
+    if charging.context.is_emergency {
+        return Ok(unpriced(key, at));
+    }
     let sponsored = sponsored(charging, key, &query, at);
-    let retail = sponsored
-        .map(|(_, priced)| priced)
-        .or_else(|| retail(charging, &query, at))
-        .ok_or(Declined::NoRetailRate)?;
+    let chosen = sponsored.map(|(_, priced)| priced).or_else(|| retail(charging, &query, at));
+    let Some(retail) = chosen else {
+        let costs_nothing = is_called_at_home(charging);
+        return if costs_nothing { Ok(unpriced(key, at)) } else { Err(Declined::NoRetailRate) };
+    };
     if retail.rate.is_blocked() {
         return Err(Declined::DestinationBlocked);
     }
@@ -78,6 +83,36 @@ pub(super) fn begin(
     })
 }
 
+/// To be called in the home network is free where the VNO has no price for it.
+fn is_called_at_home(charging: &Charging<'_>) -> bool {
+    let context = charging.context;
+    context.service == Service::Voice
+        && context.direction == Direction::Terminating
+        && context.serving_network.is_none()
+}
+
+/// A group that is counted and costs nobody anything.
+fn unpriced(key: GroupKey, at: Timestamp) -> Group {
+    Group {
+        key,
+        unit: Unit::Seconds,
+        started_at: at,
+        retail: None,
+        used: 0,
+        billable: 0,
+        payers: SmallVec::new(),
+        wholesale: None,
+        cost: None,
+        granted: 0,
+        wholesale_hold: Amount::ZERO,
+        phase: Phase::Idle,
+        overrun: 0,
+        content: None,
+        sponsor: None,
+        reported_at: None,
+    }
+}
+
 /// Does any leg's price change with the hour while the session runs?
 pub(super) fn switches(charging: &Charging<'_>, group: &Group) -> bool {
     let wholesale = match &group.wholesale {
@@ -92,7 +127,9 @@ pub(super) fn switches(charging: &Charging<'_>, group: &Group) -> bool {
 
 /// By what carriers and the broker price a call: a ported number by the network that serves it.
 pub(super) fn carried_to(charging: &Charging<'_>) -> Option<Digits> {
-    charging.context.destination.map(|called| charging.state.carried_to(called))
+    let context = charging.context;
+    let called = context.destination?;
+    Some(context.routing.unwrap_or_else(|| charging.state.carried_to(called)))
 }
 
 /// The sponsor of this traffic, while it has money, and what it pays.
@@ -138,9 +175,12 @@ fn leg(priced: Priced<'_>) -> Leg {
     Leg { rate: priced.reference, currency: priced.currency(), meter: Meter::default() }
 }
 
-/// Does the retail price say that this use needs no control?
+/// Does the retail price say that this use needs no control, or is there none that it needs?
 pub(super) fn is_free(charging: &Charging<'_>, group: &Group) -> bool {
-    retail_of(charging, group).is_ok_and(|retail| retail.rate.is_free())
+    match group.retail {
+        None => group.unit != Unit::Money,
+        Some(_) => retail_of(charging, group).is_ok_and(|retail| retail.rate.is_free()),
+    }
 }
 
 pub(super) fn retail_of<'a>(

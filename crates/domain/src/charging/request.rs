@@ -277,10 +277,13 @@ pub enum Declined {
     /// The call has lasted as long as its line or VNO allows.
     #[n(26)]
     TimeLimit,
+    /// The line is calling this number so many times at once that it is the same call coming back.
+    #[n(27)]
+    Loop,
 }
 
 impl Declined {
-    pub const ALL: [Declined; 27] = [
+    pub const ALL: [Declined; 28] = [
         Declined::UnknownUser,
         Declined::ConflictingIdentities,
         Declined::SubscriberSuspended,
@@ -308,6 +311,7 @@ impl Declined {
         Declined::MarginTooLow,
         Declined::NoExchangeRate,
         Declined::TimeLimit,
+        Declined::Loop,
     ];
 
     /// A stable word for metrics, logs and APIs.
@@ -340,6 +344,7 @@ impl Declined {
             Declined::MarginTooLow => "margin_too_low",
             Declined::NoExchangeRate => "no_exchange_rate",
             Declined::TimeLimit => "time_limit",
+            Declined::Loop => "loop",
         }
     }
 }

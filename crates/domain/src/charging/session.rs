@@ -30,6 +30,12 @@ pub struct Context {
     /// An emergency call: never charged, blocked or delayed.
     #[n(5)]
     pub is_emergency: bool,
+    /// As the switch gave it: portability was looked up, and the number is served by the network of this one.
+    #[n(6)]
+    pub routing: Option<Digits>,
+    /// What was dialled, where that was not the destination itself.
+    #[n(7)]
+    pub dialled: Option<Digits>,
 }
 
 /// Why a session ended.
@@ -57,6 +63,9 @@ pub enum EndCause {
     /// A one-time event: begun and ended at once.
     #[n(6)]
     Event,
+    /// A call that was refused before it rang: nothing was used.
+    #[n(7)]
+    Refused,
 }
 
 impl EndCause {
@@ -69,6 +78,7 @@ impl EndCause {
             EndCause::Fault => "fault",
             EndCause::UnknownToPeer => "unknown_to_peer",
             EndCause::Event => "event",
+            EndCause::Refused => "refused",
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::event::{Event, Movements, Remembered, SessionClosing, SessionReport, 
 use crate::identifier::{CarrierId, Identity, LineId, SessionId};
 use crate::party::Standing;
 use crate::quantity::Unit;
+use crate::service::Service;
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -61,7 +62,8 @@ pub(crate) fn decide_session(
             Decision::refused(Declined::UnknownSession)
         };
     }
-    if is_emergency(state, &request.identities, &request.context) {
+    // A call that runs through us leaves a record; of others only their switch knows.
+    if request.call.is_none() && is_emergency(state, &request.identities, &request.context) {
         return Decision::repeated(Ok(let_through(request)));
     }
     match request.verb {
@@ -124,6 +126,9 @@ pub(crate) fn admit_line(charging: &Charging<'_>) -> Result<(), Declined> {
 
 /// And on this carrier's network?
 pub(super) fn admit(charging: &Charging<'_>) -> Result<(), Declined> {
+    if charging.context.is_emergency {
+        return Ok(());
+    }
     admit_line(charging)?;
     may_carry(charging)
 }
@@ -405,8 +410,8 @@ impl<'a> Work<'a> {
             };
             if !rates::is_free(&self.charging, &group) {
                 self.groups.push(group);
-            } else if self.charging.call_seconds_max().is_some() {
-                // It costs nobody anything, and may not last for ever.
+            } else if self.charging.context.service == Service::Voice {
+                // It costs nobody anything; how long it lasted is recorded, and may be limited.
                 self.groups.push(Group { wholesale: None, cost: None, content: None, ..group });
             } else {
                 return Ok(());

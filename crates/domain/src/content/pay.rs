@@ -34,6 +34,8 @@ pub(super) fn purchase() -> Context {
         serving_network: None,
         access_point: None,
         is_emergency: false,
+        routing: None,
+        dialled: None,
     }
 }
 

@@ -398,6 +398,8 @@ impl Phone {
                 serving_network: None,
                 access_point: None,
                 is_emergency: false,
+                routing: None,
+                dialled: None,
             },
             groups: [group].into_iter().collect(),
             call: None,

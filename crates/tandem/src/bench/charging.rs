@@ -64,6 +64,8 @@ pub fn report(
             serving_network: None,
             access_point: None,
             is_emergency: false,
+            routing: None,
+            dialled: None,
         },
         groups: smallvec::SmallVec::from_iter([GroupRequest {
             key: GroupKey { rating_group: Some(10), service_identifier: None },

@@ -25,9 +25,13 @@ pub struct UsageRecordBody {
     pub line: Option<String>,
     pub service: String,
     pub destination: Option<String>,
+    /// What was dialled, where that was something else.
+    pub dialled: Option<String>,
     pub opened_at: String,
     pub closed_at: String,
     pub end: String,
+    /// Of a call that was refused before it rang: why.
+    pub refused_because: Option<String>,
     /// Retail, tax included. Not shown to carriers.
     pub retail: Option<MoneyBody>,
     /// What the VNO owes the broker. Not shown to carriers.
@@ -56,9 +60,11 @@ fn body_of(record: &UsageRecord, role: Role) -> UsageRecordBody {
         line: sees_retail.then(|| identifiers::line(session.line)),
         service: session.context.service.name().into(),
         destination: session.context.destination.map(|digits| digits.to_string()),
+        dialled: session.context.dialled.map(|digits| digits.to_string()),
         opened_at: session.opened_at.to_string(),
         closed_at: record.closed_at.to_string(),
         end: record.cause.name().into(),
+        refused_because: record.declined.map(|declined| declined.name().into()),
         retail: retail.filter(|_| sees_retail),
         wholesale: record.wholesale().map(MoneyBody::of).filter(|_| sees_retail),
         cost: record.cost().map(MoneyBody::of).filter(|_| sees_cost),

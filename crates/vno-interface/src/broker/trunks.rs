@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
-use tandem_domain::calls::{Trunk, TrunkTransport};
+use sip_protocol::Name;
+use tandem_domain::calls::{Trunk, TrunkTransport, Vouching};
 use tandem_domain::command::Administer;
 use tandem_domain::party::{Peer, Standing};
 use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
@@ -49,6 +50,15 @@ pub struct TrunkBody {
     /// Written only, never shown.
     #[serde(skip_serializing)]
     pub password: Option<String>,
+    /// Tell it the routing number of ported numbers, as `npdi` and `rn` (RFC 4694).
+    pub takes_routing_numbers: bool,
+    /// Headers beyond the usual ones that go to it as they came, such as `X-Call-Class`; at most 32.
+    pub passes: Vec<String>,
+    /// Calls that go there are signed (RFC 8224), when the broker has a certificate for that.
+    pub signed: bool,
+    /// What is made of signatures of calls from there: ignored, told (the called side learns of it as `verstat`) or
+    /// required (calls that nobody vouches for are refused).
+    pub vouching: String,
     pub standing: Option<String>,
 }
 
@@ -71,6 +81,10 @@ impl Default for TrunkBody {
             tls_name: None,
             user: None,
             password: None,
+            takes_routing_numbers: false,
+            passes: Vec::new(),
+            signed: false,
+            vouching: "ignored".into(),
             standing: None,
         }
     }
@@ -109,10 +123,41 @@ impl TrunkShown {
                 tls_name: trunk.tls_name.as_deref().map(Into::into),
                 user: trunk.user.as_deref().map(Into::into),
                 password: None,
+                takes_routing_numbers: trunk.takes_routing_numbers,
+                passes: trunk.passes.iter().map(|name| name.to_string()).collect(),
+                signed: trunk.is_signed_for,
+                vouching: match trunk.vouching {
+                    Vouching::Ignored => "ignored",
+                    Vouching::Told => "told",
+                    Vouching::Required => "required",
+                }
+                .into(),
                 standing: Some(peer.standing.name().into()),
             },
         }
     }
+}
+
+/// Names of headers that nothing here knows: what is known crosses by its own rules.
+fn passes(names: &[String]) -> Result<Vec<Box<str>>, Problem> {
+    let is_token = |name: &str| {
+        let mark = |octet: u8| b"-.!%*_+`'~".contains(&octet);
+        !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || mark(octet))
+    };
+    if names.len() > Trunk::PASSES_MAX {
+        return Err(Problem::invalid("passes: at most 32 headers"));
+    }
+    for name in names {
+        if !is_token(name) {
+            return Err(Problem::invalid("passes: expected names of headers"));
+        }
+        if Name::parse(name.as_bytes()) != Name::Other {
+            return Err(Problem::invalid(format!("passes: {name} crosses by rules of its own")));
+        }
+    }
+    Ok(names.iter().map(|name| name.as_str().into()).collect())
 }
 
 /// Set a SIP trunk of a carrier
@@ -148,6 +193,15 @@ pub async fn put(
         tls_name: wanted.tls_name.as_deref().map(Into::into),
         user: wanted.user.as_deref().map(Into::into),
         password: wanted.password.as_deref().map(Into::into),
+        takes_routing_numbers: wanted.takes_routing_numbers,
+        passes: passes(&wanted.passes)?,
+        is_signed_for: wanted.signed,
+        vouching: match wanted.vouching.as_str() {
+            "ignored" => Vouching::Ignored,
+            "told" => Vouching::Told,
+            "required" => Vouching::Required,
+            _ => return Err(Problem::invalid("vouching: expected ignored, told or required")),
+        },
     };
     let order = Administer::SetPeer {
         carrier: caller.carrier(&carrier)?.id,

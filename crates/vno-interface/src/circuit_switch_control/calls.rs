@@ -164,6 +164,7 @@ pub async fn stream(
 fn shown(event: &CallEvent) -> Event {
     let stage = match event.stage {
         CallStage::Placed => "placed",
+        CallStage::Refused => "refused",
         CallStage::Charged => "charged",
         CallStage::Ended => "ended",
     };

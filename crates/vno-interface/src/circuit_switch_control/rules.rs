@@ -150,7 +150,7 @@ impl CallRulesBody {
             short_codes: self
                 .short_codes
                 .iter()
-                .map(|one| Ok((parse("code", &one.code)?, parse("number", &one.number)?)))
+                .map(|one| Ok((code(&one.code)?, parse("number", &one.number)?)))
                 .collect::<Result<_, Problem>>()?,
             emergency: self.emergency(known, caller)?,
             webhook: self.webhook.as_ref().map(|body| webhook(body, known, caller)).transpose()?,
@@ -187,6 +187,12 @@ impl CallRulesBody {
         }
         Ok(calls)
     }
+}
+
+/// What is dialled for a service: digits, `*` and `#`.
+fn code(text: &str) -> Result<Digits, Problem> {
+    Digits::dialled(text)
+        .ok_or_else(|| Problem::invalid("code: expected up to 24 of 0 to 9, * and #"))
 }
 
 fn webhook(body: &WebhookBody, known: &VnoCalls, caller: &Caller) -> Result<Webhook, Problem> {

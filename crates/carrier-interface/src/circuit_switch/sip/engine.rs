@@ -11,7 +11,7 @@ use sip_protocol::{
     ClientId, Dialog, Event, Flow, Message, MessageWriter, Method, Millis, Name, ServerId,
     StartLine, Tokens, Transactions,
 };
-use smallvec::SmallVec;
+use stir_protocol::{CertificateUrl, Verdict};
 use tandem_domain::calls::Webhook;
 use tandem_domain::catalogue::Registry;
 use tandem_domain::command::Command;
@@ -19,11 +19,13 @@ use tandem_domain::identifier::{Identity, IdentityKind, PeerId};
 use tandem_platform::CallOrder;
 
 use super::call::{
-    Arrival, Asked, BLeg, Call, Counts, Local, Opening, Order, Side, originate, place,
+    Arrival, Asked, BLeg, Call, Counts, Local, Opening, Order, Side, Who, originate, place,
 };
 use super::headers;
+use super::probes::probe_of;
 use super::proving::{Looked, Lookup};
 use super::registrar::Registrar;
+use super::stir::{Stir, said_caller};
 use super::trunks::{Source, Trunks};
 
 /// Calls at once.
@@ -41,9 +43,14 @@ pub(super) struct Engine {
     /// Questions to the platform, to be taken by the shell: whose, which meter, what for.
     pub asks: Vec<(u64, usize, Asked, Command)>,
     pub lookups: Vec<Lookup>,
+    /// Connections over which a phone has registered.
+    pub welcomed: Vec<u64>,
     /// Questions to VNOs, to be asked by the shell.
     pub consents: Vec<(u64, Webhook, String)>,
     pub(super) looked: Slab<Looked>,
+    pub(super) stir: Stir,
+    /// Certificates to be fetched by the shell.
+    pub fetches: Vec<CertificateUrl>,
     pub counts: Counts,
     /// BYEs that are out to switches that may ask who sends them: whose, and in which dialog.
     pub(super) byes: HashMap<ClientId, (PeerId, Dialog)>,
@@ -66,6 +73,7 @@ macro_rules! io {
             consents: &mut $engine.consents,
             counts: &mut $engine.counts,
             byes: &mut $engine.byes,
+            signer: $engine.stir.vouchers.signer.as_deref(),
         }
     };
 }
@@ -84,8 +92,11 @@ impl Engine {
             registrar,
             asks: Vec::new(),
             lookups: Vec::new(),
+            welcomed: Vec::new(),
             consents: Vec::new(),
             looked: Slab::default(),
+            stir: Stir::default(),
+            fetches: Vec::new(),
             counts: Counts::default(),
             byes: HashMap::new(),
             registry: None,
@@ -122,6 +133,16 @@ impl Engine {
             self.counts.unknown_sources += 1;
             return;
         };
+        let proves = matches!(
+            message.method(),
+            Some(Method::Invite | Method::Register | Method::Ack | Method::Cancel)
+        );
+        let is_within = message.to().is_some_and(|to| to.tag().is_some());
+        if source.trunk.is_access && !proves && !is_within && !self.registrar.knows(&flow, now) {
+            // Only who says who it is hears that there is somebody.
+            self.counts.unknown_sources += 1;
+            return;
+        }
         if self.transactions.len() >= TRANSACTIONS_MAX {
             // A flood: whoever means it comes again.
             self.counts.dropped += 1;
@@ -134,6 +155,8 @@ impl Engine {
                 if let Some(call) = self.calls.get_mut(owner) {
                     call.cancelled(io!(self, now), invite);
                     self.tidy(owner);
+                } else {
+                    self.cancel_waiting(now, invite);
                 }
             }
             Event::Response(..) | Event::Absorbed => {}
@@ -213,8 +236,7 @@ impl Engine {
                 self.look_up(now, flow, server, message, bytes, source);
             }
             Some(Method::Invite) => {
-                let identities = asserted(message, &source);
-                self.place(now, flow, server, message, bytes, source, identities);
+                self.arrive(now, flow, server, message, bytes, source);
             }
             Some(Method::Register) if source.trunk.is_access => {
                 self.look_up(now, flow, server, message, bytes, source);
@@ -242,6 +264,8 @@ impl Engine {
         });
     }
 
+    /// A call of a switch. What those say of the caller that are not trusted is theirs: such a call comes from outside,
+    /// and nobody of ours pays for it.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn place(
         &mut self,
@@ -251,7 +275,25 @@ impl Engine {
         message: &Message<'_>,
         bytes: &[u8],
         source: Source,
-        identities: SmallVec<[Identity; 2]>,
+        verdict: Option<Verdict>,
+    ) {
+        let said = said_caller(message, &source.trunk);
+        let own = said.filter(|number| source.trunk.is_trusted && number.len() <= 15);
+        let identity = own.map(|number| Identity::number(IdentityKind::Msisdn, number));
+        let who = Who { identities: identity.into_iter().collect(), said, verdict };
+        self.place_for(now, flow, server, message, bytes, source, who);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn place_for(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        server: ServerId,
+        message: &Message<'_>,
+        bytes: &[u8],
+        source: Source,
+        who: Who,
     ) {
         let merged = self.merged_key(message);
         let is_merged = self.merged.get(&merged).is_some_and(|id| self.calls.get(*id).is_some());
@@ -270,7 +312,7 @@ impl Engine {
             flow,
             peer: source.peer,
             trunk: &source.trunk,
-            identities,
+            who,
         };
         match place(io!(self, now), id, &arrival) {
             Some(call) => {
@@ -427,28 +469,6 @@ impl Engine {
         }
     }
 
-    fn probe(&mut self, now: Millis) {
-        for (peer, flow) in self.trunks.due_for_probe(now) {
-            let sent_by = self.local.sent_by(&flow).as_bytes();
-            let uri = format!("sip:{}", flow.remote);
-            let from = format!("<sip:{}>;tag=", self.local.domain);
-            let tag = self.transactions.tokens.token();
-            let call_id =
-                sip_protocol::dialog::new_call_id(&mut self.transactions.tokens, &self.local.host);
-            let owner = u64::from(peer.number()) + 1;
-            self.transactions.request(now, flow, sent_by, Method::Options, owner, |via, out| {
-                let mut options = MessageWriter::request(out, Method::Options, uri.as_bytes());
-                options.header(Name::Via, via);
-                options.header(Name::MaxForwards, b"70");
-                options.parts(b"From", &[from.as_bytes(), &tag]);
-                options.parts(b"To", &[b"<", uri.as_bytes(), b">"]);
-                options.header(Name::CallId, &call_id);
-                options.cseq(1, Method::Options);
-                options.finish(&[]);
-            });
-        }
-    }
-
     /// Forgets a call that is over.
     pub fn tidy(&mut self, id: u64) {
         if !self.calls.get(id).is_some_and(Call::is_forgotten) {
@@ -464,24 +484,4 @@ impl Engine {
         self.merged.remove(&call.a.merge_key);
         self.aliases.retain(|_, known| *known != id);
     }
-}
-
-/// Probes are owned by their switch, in numbers that no call has.
-fn probe_of(owner: u64) -> Option<PeerId> {
-    (1..=u64::from(u16::MAX) + 1).contains(&owner).then(|| PeerId::new((owner - 1) as u16))
-}
-
-/// Who calls, as a trusted switch says it: asserted, or else in From. What others say of the caller is theirs: such
-/// a call comes from outside, and nobody of ours pays for it.
-fn asserted(message: &Message<'_>, source: &Source) -> SmallVec<[Identity; 2]> {
-    if !source.trunk.is_trusted {
-        return SmallVec::new();
-    }
-    let claimed = message.elements(Name::PAssertedIdentity).chain(message.header(Name::From));
-    let numbers = claimed.filter_map(|value| {
-        let uri = sip_protocol::NameAddr::parse(value)?.parsed_uri()?;
-        let digits = source.trunk.normalise(std::str::from_utf8(uri.user_name()).ok()?)?;
-        (digits.len() <= 15).then(|| Identity::number(IdentityKind::Msisdn, digits))
-    });
-    numbers.take(1).collect()
 }

@@ -1,6 +1,7 @@
 //! Which headers cross from one leg to the other.
 
-use sip_protocol::{Message, MessageWriter, Name};
+use sip_protocol::{Header, Message, MessageWriter, Name};
+use smallvec::SmallVec;
 
 pub const ALLOW: &[u8] =
     b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REGISTER";
@@ -14,7 +15,6 @@ const PASSED: &[Name] = &[
     Name::MimeVersion,
     Name::Subject,
     Name::Date,
-    Name::Identity,
     Name::Diversion,
     Name::HistoryInfo,
     Name::Accept,
@@ -39,12 +39,31 @@ const TRUSTED: &[Name] =
 /// Extensions that work through us.
 const RELAYED: &[&str] = &["100rel", "timer", "norefersub", "histinfo", "privacy"];
 
-pub fn pass(from: &Message<'_>, to: &mut MessageWriter<'_>, trusted: bool) {
+/// `passes`: what the switch that it goes to takes beside.
+pub fn pass(from: &Message<'_>, to: &mut MessageWriter<'_>, trusted: bool, passes: &[Box<str>]) {
     for header in from.headers() {
         if PASSED.contains(&header.name) || (trusted && TRUSTED.contains(&header.name)) {
             to.header(header.name, header.value);
         }
     }
+    write(&listed(from, passes), to);
+}
+
+pub fn write(headers: &[Header<'_>], to: &mut MessageWriter<'_>) {
+    for header in headers {
+        to.raw(header.raw_name, header.value);
+    }
+}
+
+/// Headers that we know nothing of, and the switch's profile does.
+pub fn listed<'m>(from: &Message<'m>, passes: &[Box<str>]) -> SmallVec<[Header<'m>; 2]> {
+    if passes.is_empty() {
+        return SmallVec::new();
+    }
+    let unknown = from.headers().iter().filter(|header| header.name == Name::Other);
+    let is_listed =
+        |name: &[u8]| passes.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(name));
+    unknown.filter(|header| is_listed(header.raw_name)).copied().collect()
 }
 
 /// What of Supported goes on to the other side; session timers are each leg's own matter.

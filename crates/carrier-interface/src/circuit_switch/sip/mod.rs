@@ -5,16 +5,19 @@
 //! sockets.
 
 mod call;
+mod certificates;
 mod datagrams;
 mod engine;
 mod headers;
 mod measured;
+mod probes;
 mod proving;
 mod refusals;
 mod registrar;
 mod replies;
 mod server;
 mod shown;
+mod stir;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -22,3 +25,4 @@ mod trunks;
 mod webhooks;
 
 pub use server::{SipOptions, SipServer, serve};
+pub use stir::Vouchers;

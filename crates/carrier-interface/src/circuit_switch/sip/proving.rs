@@ -4,6 +4,7 @@ use sip_protocol::{Flow, Message, Method, Millis, ServerId, Tokens};
 use smallvec::SmallVec;
 use tandem_domain::identifier::{Identity, IdentityKind};
 
+use super::call::Who;
 use super::call::credentials;
 use super::engine::{Engine, io};
 use super::registrar::{Proof, Registrar};
@@ -11,10 +12,10 @@ use super::trunks::Source;
 
 /// A request of a phone whose password is being looked up.
 pub(super) struct Looked {
-    server: ServerId,
+    pub server: ServerId,
     flow: Flow,
     source: Source,
-    bytes: Box<[u8]>,
+    pub bytes: Box<[u8]>,
     user: Box<str>,
 }
 
@@ -90,10 +91,16 @@ impl Engine {
                 std::mem::replace(&mut self.registrar, Registrar::new("", Tokens::new([0, 0])));
             registrar.register(io!(self, now), looked.server, &message, &looked.user, looked.flow);
             self.registrar = registrar;
+            if looked.flow.transport.is_reliable() {
+                self.welcomed.push(looked.flow.channel);
+            }
             return;
         }
-        let identities = SmallVec::from_iter([lookup.address]);
+        if looked.flow.transport.is_reliable() {
+            self.welcomed.push(looked.flow.channel);
+        }
         let (server, flow, source) = (looked.server, looked.flow, looked.source);
-        self.place(now, flow, server, &message, &looked.bytes, source, identities);
+        let who = Who { identities: SmallVec::from_iter([lookup.address]), ..Who::default() };
+        self.place_for(now, flow, server, &message, &looked.bytes, source, who);
     }
 }

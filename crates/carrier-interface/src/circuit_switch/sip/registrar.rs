@@ -1,6 +1,7 @@
 //! Subscribers' phones: where they are (RFC 3261 section 10), and that they are who they say (RFC 7616).
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use sip_protocol::digest::{Algorithm, Credentials, Nonce, Nonces, challenge};
 use sip_protocol::transaction::copy_essentials;
@@ -40,6 +41,8 @@ pub(super) struct Registrar {
     nonces: Nonces,
     counts: HashMap<Box<[u8]>, u64>,
     bindings: HashMap<Box<str>, Vec<Binding>>,
+    /// Where phones registered from, and until when that is so.
+    addresses: HashMap<SocketAddr, Millis>,
 }
 
 impl Registrar {
@@ -49,6 +52,22 @@ impl Registrar {
             nonces: Nonces::new(seal, NONCE_SECONDS),
             counts: HashMap::new(),
             bindings: HashMap::new(),
+            addresses: HashMap::new(),
+        }
+    }
+
+    /// Has a phone registered from there?
+    pub fn knows(&self, flow: &Flow, now: Millis) -> bool {
+        self.addresses.get(&flow.remote).is_some_and(|until| *until > now)
+    }
+
+    fn remember(&mut self, remote: SocketAddr, now: Millis, until: Millis) {
+        if self.addresses.len() >= USERS_MAX {
+            self.addresses.retain(|_, until| *until > now);
+        }
+        if self.addresses.len() < USERS_MAX {
+            let known = self.addresses.entry(remote).or_insert(until);
+            *known = (*known).max(until);
         }
     }
 
@@ -210,8 +229,11 @@ impl Registrar {
                 cseq,
             });
         }
-        if bindings.is_empty() {
-            self.bindings.remove(user);
+        match bindings.iter().map(|binding| binding.until).max() {
+            Some(until) => self.remember(flow.remote, now, until),
+            None => {
+                self.bindings.remove(user);
+            }
         }
         Ok(())
     }

@@ -28,7 +28,9 @@ impl Engine {
                 if let Some(meter) = call.meters.get_mut(meter) {
                     meter.is_closed = true;
                 }
-                if call.state != State::Over {
+                if io.trunks.is_emergency(call.called) && call.state != State::Over {
+                    call.connect_unasked(io);
+                } else if call.state != State::Over {
                     call.give_up(io, Some(refusals::OVERLOADED));
                 }
             }

@@ -8,19 +8,26 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sip_protocol::slab::Slab;
 use sip_protocol::{Flow, Millis};
 use smallvec::SmallVec;
+use stir_protocol::CertificateUrl;
+use tandem_domain::calls::Webhook;
 use tandem_domain::charging::{EndCause, Session, SessionRequest, SessionVerb};
 use tandem_domain::command::{Command, Response};
+use tandem_domain::digits::Digits;
 use tandem_domain::directive::{Directive, DirectiveOutcome};
+use tandem_domain::identifier::{Identity, IdentityKind};
 use tandem_domain::state::State;
+use tandem_http_client::HttpClient;
 use tandem_platform::{CallOrder, CallSink, DirectiveSink, Platform, ReplySink, Unavailable};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
 use super::call::{Asked, Consent, Local};
+use super::certificates::Certificates;
 use super::datagrams::Datagrams;
 use super::engine::Engine;
 use super::proving::{Lookup, Secrets};
+use super::stir::Vouchers;
 use super::streams::Streams;
 use super::webhooks::Webhooks;
 
@@ -36,6 +43,10 @@ pub struct SipOptions {
     pub domain: String,
     /// What peers are told to send to, when that is not the listening address.
     pub advertised: Option<SocketAddr>,
+    /// With what calls are signed and judged (RFC 8224).
+    pub vouchers: Vouchers,
+    /// Fetches certificates for us, where that is not done straight from where they are.
+    pub certificate_proxy: Option<SocketAddr>,
 }
 
 impl SipOptions {
@@ -46,6 +57,8 @@ impl SipOptions {
             tls_client: None,
             domain: "sip.tandem.example".into(),
             advertised: None,
+            vouchers: Vouchers::default(),
+            certificate_proxy: None,
         }
     }
 }
@@ -59,6 +72,7 @@ pub(super) enum Inbox {
     Directive(Box<Directive>),
     Secrets(Lookup, Option<Secrets>),
     Consent(u64, Consent),
+    Certificate(CertificateUrl, Option<(Vec<u8>, u64)>),
     Originate(CallOrder),
 }
 
@@ -149,18 +163,22 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
     let sink = Arc::new(Answers(answers.clone()));
     platform.on_directive(sink.clone());
     platform.on_calls(sink.clone());
+    let client = HttpClient::new(&[], false).map_err(io::Error::other)?;
+    let client = Arc::new(client);
     let mut task = Task {
         engine: Engine::new(local, secret()),
         platform,
         datagrams: Datagrams::new(udp),
         streams,
-        webhooks: Webhooks::new(),
+        webhooks: Webhooks::new(client.clone()),
+        certificates: Arc::new(Certificates { client, proxy: options.certificate_proxy }),
         sink,
         answers,
         pending: Slab::default(),
         commands: Vec::new(),
         started: (Instant::now(), unix_millis()),
     };
+    task.engine.stir.vouchers = options.vouchers;
     task.take_up().await;
     let (stop, stopping) = watch::channel(false);
     let stopped = tokio::spawn(async move {
@@ -187,6 +205,7 @@ struct Task {
     datagrams: Datagrams,
     streams: Arc<Streams>,
     webhooks: Arc<Webhooks>,
+    certificates: Arc<Certificates>,
     sink: Arc<Answers>,
     answers: mpsc::UnboundedSender<Inbox>,
     /// Questions under way: whose they are.
@@ -242,7 +261,8 @@ impl Task {
     fn use_registry(&mut self) {
         let registry = self.platform.registry();
         if self.engine.use_registry(&registry) {
-            self.streams.know(self.engine.trunks.tls_names());
+            let trunks = &self.engine.trunks;
+            self.streams.know(trunks.hosts(), trunks.tls_names());
         }
     }
 
@@ -269,6 +289,7 @@ impl Task {
             }
             Inbox::Secrets(lookup, secrets) => self.engine.looked_up(now, lookup, secrets),
             Inbox::Consent(call, consent) => self.engine.consented(now, call, consent),
+            Inbox::Certificate(url, fetched) => self.engine.fetched(now, &url, fetched),
             Inbox::Originate(order) => {
                 let taken = self.engine.originate(now, &order);
                 // Whoever asked may have gone; the phone rings all the same.
@@ -297,13 +318,28 @@ impl Task {
                 self.engine.replied(now, question, Err(unavailable));
             }
         }
+        self.engine.welcomed.drain(..).for_each(|channel| self.streams.welcome(channel));
         for lookup in self.engine.lookups.drain(..) {
             tokio::spawn(look_up(self.platform.clone(), self.answers.clone(), lookup));
         }
+        for url in self.engine.fetches.drain(..) {
+            let (certificates, answers) = (self.certificates.clone(), self.answers.clone());
+            tokio::spawn(async move {
+                let fetched = certificates.fetch(&url).await;
+                // A server that has stopped needs no answer.
+                let _ = answers.send(Inbox::Certificate(url, fetched));
+            });
+        }
         for (call, webhook, body) in self.engine.consents.drain(..) {
             let (webhooks, answers) = (self.webhooks.clone(), self.answers.clone());
+            let platform = self.platform.clone();
             tokio::spawn(async move {
-                let consent = webhooks.ask(&webhook, call, body).await;
+                let mut consent = webhooks.ask(&webhook, call, body).await;
+                if let Consent::Allow { caller: Some(number), .. } = consent
+                    && !is_its(&platform, &webhook, number).await
+                {
+                    consent = webhooks.default(&webhook);
+                }
                 // A server that has stopped needs no answer.
                 let _ = answers.send(Inbox::Consent(call, consent));
             });
@@ -365,6 +401,17 @@ fn closing(session: &Session) -> SessionRequest {
         groups: SmallVec::new(),
         call: None,
     }
+}
+
+/// Is the number one of the VNO that set this application? Others' are not its to show.
+async fn is_its(platform: &Platform, webhook: &Webhook, number: Digits) -> bool {
+    let webhook = webhook.clone();
+    let is_its = platform.read(move |state: &State, _| {
+        let line = state.identities.line(&Identity::number(IdentityKind::Msisdn, number))?;
+        let calls = state.registry.vno(line.vno())?.calls.as_deref()?;
+        Some(calls.webhook.as_ref() == Some(&webhook))
+    });
+    is_its.await.ok().flatten().unwrap_or(false)
 }
 
 async fn look_up(platform: Platform, answers: mpsc::UnboundedSender<Inbox>, lookup: Lookup) {

@@ -1,7 +1,7 @@
 //! Connections: TCP and TLS, accepted and opened, each with a bounded queue.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,14 +21,20 @@ use super::server::Inbox;
 const QUEUE: usize = 1024;
 const CONNECTIONS_MAX: usize = 10_000;
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Of hosts that are no switch's, and of which no phone has registered yet.
+const STRANGERS_MAX: usize = 2_000;
 /// A connection without a sign of life is closed.
 const IDLE: Duration = Duration::from_secs(3600);
+/// So long a phone has to say who it is.
+const STRANGE: Duration = Duration::from_secs(30);
 
 type Queue = mpsc::Sender<Vec<u8>>;
 
 #[derive(Default)]
 struct Open {
     queues: HashMap<u64, (Transport, SocketAddr, Queue)>,
+    /// Connections of which nobody is known.
+    strangers: HashSet<u64>,
     by_remote: HashMap<(Transport, SocketAddr), u64>,
 }
 
@@ -40,17 +46,25 @@ pub(super) struct Streams {
     client: Option<Arc<ClientConfig>>,
     /// Whom the other side's certificate has to name, where that is not its address.
     names: Mutex<HashMap<SocketAddr, ServerName<'static>>>,
+    /// Hosts of switches.
+    hosts: Mutex<HashSet<IpAddr>>,
 }
 
 impl Streams {
     pub fn new(inbox: mpsc::Sender<Inbox>, client: Option<Arc<ClientConfig>>) -> Arc<Streams> {
         let open = Mutex::new(Open::default());
         let names = Mutex::default();
-        Arc::new(Streams { open, next: AtomicU64::new(1), inbox, client, names })
+        let hosts = Mutex::default();
+        Arc::new(Streams { open, next: AtomicU64::new(1), inbox, client, names, hosts })
     }
 
-    /// Takes over what certificates have to say.
-    pub fn know<'a>(&self, names: impl Iterator<Item = (SocketAddr, &'a str)>) {
+    /// Takes over where switches are, and what their certificates have to say.
+    pub fn know<'a>(
+        &self,
+        hosts: impl Iterator<Item = IpAddr>,
+        names: impl Iterator<Item = (SocketAddr, &'a str)>,
+    ) {
+        *self.hosts.lock().unwrap_or_else(PoisonError::into_inner) = hosts.collect();
         let readable = |name: &str| ServerName::try_from(name.to_owned()).ok();
         let names = names.filter_map(|(remote, name)| Some((remote, readable(name)?))).collect();
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
@@ -59,6 +73,15 @@ impl Streams {
     fn name(&self, remote: SocketAddr) -> ServerName<'static> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.get(&remote).cloned().unwrap_or_else(|| ServerName::from(remote.ip()))
+    }
+
+    /// A phone has registered over the connection: it may stay.
+    pub fn welcome(&self, channel: u64) {
+        self.lock().strangers.remove(&channel);
+    }
+
+    fn is_host(&self, remote: SocketAddr) -> bool {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).contains(&remote.ip())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
@@ -108,6 +131,7 @@ impl Streams {
 
     fn forget(&self, id: u64) {
         let mut open = self.lock();
+        open.strangers.remove(&id);
         if let Some((transport, remote, _)) = open.queues.remove(&id)
             && open.by_remote.get(&(transport, remote)) == Some(&id)
         {
@@ -143,11 +167,17 @@ impl Streams {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
+            let is_strange = !self.is_host(remote);
             let mut open = self.lock();
-            if open.queues.len() >= CONNECTIONS_MAX {
+            if open.queues.len() >= CONNECTIONS_MAX
+                || (is_strange && open.strangers.len() >= STRANGERS_MAX)
+            {
                 continue;
             }
             let (id, waiting) = self.register(&mut open, transport, remote);
+            if is_strange {
+                open.strangers.insert(id);
+            }
             drop(open);
             let (streams, acceptor) = (self.clone(), acceptor.clone());
             tokio::spawn(async move {
@@ -177,8 +207,17 @@ impl Streams {
         mut waiting: mpsc::Receiver<Vec<u8>>,
     ) -> std::io::Result<()> {
         let mut received = Vec::with_capacity(8192);
+        let introduction = tokio::time::sleep(STRANGE);
+        tokio::pin!(introduction);
+        let mut is_new = true;
         loop {
             tokio::select! {
+                () = &mut introduction, if is_new => {
+                    is_new = false;
+                    if self.lock().strangers.contains(&flow.channel) {
+                        return Ok(());
+                    }
+                }
                 read = tokio::time::timeout(IDLE, stream.read_buf(&mut received)) => {
                     if read?? == 0 {
                         return Ok(());

@@ -1,6 +1,6 @@
 //! The carriers' circuit switches: who is who, what is free, what is well.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use sip_protocol::{Flow, Millis, Transport};
 use smallvec::SmallVec;
 use tandem_domain::calls::{Trunk, TrunkTransport};
 use tandem_domain::catalogue::Registry;
+use tandem_domain::digits::Digits;
 use tandem_domain::identifier::{CarrierId, PeerId};
 use tandem_domain::party::Standing;
 use tandem_domain::routing::Candidate;
@@ -38,6 +39,8 @@ pub(super) struct Seized {
     pub flow: Flow,
     pub trusted: bool,
     pub session_seconds: u32,
+    pub takes_routing_numbers: bool,
+    pub is_signed_for: bool,
     /// It tries out a switch that was out of service.
     pub is_trial: bool,
 }
@@ -64,6 +67,8 @@ pub(super) struct Trunks {
     by_address: HashMap<SocketAddr, PeerId>,
     /// The switch that stands for all phones.
     access: Option<PeerId>,
+    /// Emergency numbers of all VNOs: no trunk is too full for them.
+    emergency: HashSet<Digits>,
 }
 
 impl Trunks {
@@ -72,6 +77,8 @@ impl Trunks {
         let mut before = std::mem::take(&mut self.switches);
         self.by_address.clear();
         self.access = None;
+        let rules = registry.vnos.iter().filter_map(|vno| vno.calls.as_deref());
+        self.emergency = rules.flat_map(|calls| calls.emergency.iter().copied()).collect();
         for peer in registry.peers.iter().filter(|peer| peer.standing == Standing::Active) {
             let Some(trunk) = &peer.trunk else { continue };
             let active =
@@ -138,6 +145,19 @@ impl Trunks {
         })
     }
 
+    pub fn is_access(&self, peer: PeerId) -> bool {
+        self.access == Some(peer)
+    }
+
+    pub fn is_emergency(&self, called: Digits) -> bool {
+        self.emergency.contains(&called)
+    }
+
+    /// Hosts of switches.
+    pub fn hosts(&self) -> impl Iterator<Item = IpAddr> {
+        self.by_address.keys().map(SocketAddr::ip)
+    }
+
     /// Do phones there know MD5 only?
     pub fn access_is_old(&self) -> bool {
         let access = self.access.and_then(|peer| self.switches.get(&peer));
@@ -148,6 +168,12 @@ impl Trunks {
     pub fn login(&self, peer: PeerId) -> Option<(&str, &str)> {
         let trunk = &self.switches.get(&peer)?.trunk;
         trunk.user.as_deref().zip(trunk.password.as_deref())
+    }
+
+    /// Headers beyond the usual that go to the switch.
+    pub fn passes(&self, peer: Option<PeerId>) -> &[Box<str>] {
+        let switch = peer.and_then(|peer| self.switches.get(&peer));
+        switch.map_or(&[], |switch| &switch.trunk.passes)
     }
 
     pub fn name(&self, peer: PeerId) -> &str {
@@ -187,14 +213,17 @@ impl Trunks {
             flow: switch.flow,
             trusted: switch.trunk.is_trusted,
             session_seconds: switch.trunk.session_seconds,
+            takes_routing_numbers: switch.trunk.takes_routing_numbers,
+            is_signed_for: switch.trunk.is_signed_for,
             is_trial,
         })
     }
 
     /// Takes a channel for a call from the switch, or from a phone.
-    pub fn admit(&mut self, peer: PeerId, now: Millis) -> bool {
+    pub fn admit(&mut self, peer: PeerId, now: Millis, called: Digits) -> bool {
+        let is_emergency = self.emergency.contains(&called);
         let Some(switch) = self.switches.get_mut(&peer) else { return true };
-        let admits = switch.has_room(now);
+        let admits = is_emergency || switch.has_room(now);
         if admits {
             switch.begin(now);
         }

@@ -10,13 +10,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use sha2::Sha256;
 use tandem_domain::calls::Webhook;
+use tandem_http_client::HttpClient;
 
 use super::call::Consent;
 
@@ -48,33 +45,30 @@ struct Breaker {
 }
 
 pub(super) struct Webhooks {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Arc<HttpClient>,
     breakers: Mutex<HashMap<Application, Breaker>>,
 }
 
 impl Webhooks {
-    pub fn new() -> Arc<Webhooks> {
-        let connector =
-            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+    pub fn new(client: Arc<HttpClient>) -> Arc<Webhooks> {
         Arc::new(Webhooks { client, breakers: Mutex::default() })
     }
 
     /// What the application says, or its default when it says nothing usable in time.
     pub async fn ask(&self, webhook: &Webhook, call: u64, body: String) -> Consent {
-        let default = if webhook.allows_by_default {
-            Consent::ALLOW
-        } else {
-            Consent::Refuse { cause: None }
-        };
         if self.is_closed(webhook) {
-            return default;
+            return self.default(webhook);
         }
         let limit = Duration::from_millis(u64::from(webhook.timeout_millis.min(TIMEOUT_MAX)));
         let answer = tokio::time::timeout(limit, self.exchange(webhook, call, body)).await;
         let consent = answer.ok().flatten();
         self.note(webhook, consent.is_some());
-        consent.unwrap_or(default)
+        consent.unwrap_or_else(|| self.default(webhook))
+    }
+
+    /// What happens when nothing usable was said.
+    pub fn default(&self, webhook: &Webhook) -> Consent {
+        if webhook.allows_by_default { Consent::ALLOW } else { Consent::Refuse { cause: None } }
     }
 
     async fn exchange(&self, webhook: &Webhook, call: u64, body: String) -> Option<Consent> {
@@ -92,7 +86,7 @@ impl Webhooks {
             .header("webhook-signature", signature)
             .body(Full::new(Bytes::from(body)))
             .ok()?;
-        let response = self.client.request(request).await.ok()?;
+        let response = self.client.send_to_party(request).await.ok()?;
         if !response.status().is_success() {
             return None;
         }

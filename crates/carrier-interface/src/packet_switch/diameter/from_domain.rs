@@ -25,7 +25,8 @@ pub fn result_code(declined: Declined) -> ResultCode {
         | Declined::DestinationBlocked
         | Declined::DestinationBarred
         | Declined::SessionEnding
-        | Declined::TimeLimit => ResultCode::END_USER_SERVICE_DENIED,
+        | Declined::TimeLimit
+        | Declined::Loop => ResultCode::END_USER_SERVICE_DENIED,
         Declined::VnoCreditExhausted | Declined::InsufficientBalance => {
             ResultCode::CREDIT_LIMIT_REACHED
         }

@@ -106,6 +106,8 @@ fn context(request: &CreditControlRequest<'_>) -> Context {
         serving_network: information.serving_network.and_then(|network| network.parse().ok()),
         access_point: information.access_point.map(Into::into),
         is_emergency: information.is_emergency,
+        routing: other_party.filter(|_| direction != Direction::Terminating).and_then(routing),
+        dialled: None,
     }
 }
 
@@ -116,6 +118,13 @@ fn number(address: &str) -> Option<Digits> {
     let plain: String =
         user.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' ')).collect();
     plain.parse().ok()
+}
+
+/// The network that serves a ported number, where the switch has looked that up (RFC 4694).
+fn routing(address: &str) -> Option<Digits> {
+    let mut parameters = address.split([';', '@']).skip(1);
+    let global = parameters.find_map(|one| one.strip_prefix("rn=+"));
+    global.and_then(number)
 }
 
 /// In a fixed order: E.164, IMSI, SIP URI, NAI, private; the user name when nothing else is said.

@@ -16,6 +16,8 @@ pub(in super::super) struct Way {
     pub trusted: bool,
     /// Session-Expires that we ask for; 0: no session timer.
     pub session_seconds: u32,
+    /// Calls that go there are signed.
+    pub is_signed_for: bool,
     pub route: Option<Route>,
     /// The call by which a switch is tried out.
     pub is_trial: bool,

@@ -14,6 +14,8 @@ use super::{Asked, Call, Ended, Io, State};
 
 /// Seconds of what costs nothing.
 const WITHOUT_END: u64 = u64::MAX / 1_000_000;
+/// The platform settles what it has not heard of for two hours.
+const TOLD_EVERY_SECONDS: u64 = 1800;
 
 /// One charging session of a call: the caller's, or that of a line that forwards.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub(in super::super) struct Meter {
     slice: u64,
     /// There is no more to be had.
     pub is_final: bool,
+    /// It costs nothing; by this second the platform hears that it still runs.
+    free_until_told: Option<u64>,
     /// Because the call may last no longer.
     is_time_limit: bool,
     is_waiting: bool,
@@ -47,6 +51,7 @@ impl Meter {
             reported_seconds: 0,
             slice: 0,
             is_final: false,
+            free_until_told: None,
             is_time_limit: false,
             is_waiting: false,
             is_open: false,
@@ -55,19 +60,22 @@ impl Meter {
         }
     }
 
-    /// As it was when the process stopped: reported so far, nothing known of what is granted.
+    /// As it was when the process stopped. One that was granted nothing was free, or at its end: the platform is
+    /// asked at once.
     pub fn resumed(key: &[u8], peer: PeerId, number: u32, reported: u64, granted: u64) -> Meter {
         Meter {
             number,
             reported_seconds: reported,
-            granted_seconds: reported + granted,
+            granted_seconds: if granted == 0 { WITHOUT_END } else { reported + granted },
             slice: granted,
+            free_until_told: (granted == 0).then_some(0),
             is_open: true,
             ..Meter::new(key, peer)
         }
     }
 
     pub fn granted(&mut self, granted: &Granted) {
+        self.free_until_told = None;
         self.granted_seconds = self.reported_seconds + granted.amount;
         self.slice = granted.amount;
         self.is_open = true;
@@ -83,8 +91,9 @@ impl Meter {
     /// It costs nothing, and is counted all the same.
     pub fn is_free(&mut self) {
         self.granted_seconds = WITHOUT_END;
+        self.free_until_told = Some(self.reported_seconds + TOLD_EVERY_SECONDS);
         self.is_open = true;
-        self.is_final = true;
+        self.is_final = false;
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -97,6 +106,9 @@ impl Meter {
 
     /// Early enough that the answer comes before the money ends.
     fn report_at(&self, answered: Millis) -> Millis {
+        if let Some(told) = self.free_until_told {
+            return answered.plus(told * 1000);
+        }
         let lead = (self.slice * 1000 / 5).min(10_000);
         Millis(self.spent_at(answered).0.saturating_sub(lead))
     }
@@ -133,6 +145,8 @@ impl Meter {
                 serving_network: None,
                 access_point: None,
                 is_emergency: false,
+                routing: None,
+                dialled: None,
             },
             groups: SmallVec::from_iter([GroupRequest {
                 key: GroupKey::default(),
@@ -212,11 +226,16 @@ impl Call {
             Some(refused) => {
                 // What was reserved is given back: only what was reported is paid for.
                 meter.granted_seconds = meter.reported_seconds;
+                meter.free_until_told = None;
                 meter.is_final = true;
                 meter.is_time_limit = refused == GroupOutcome::Declined(Declined::TimeLimit);
             }
             // No answer at all: what was granted is still reserved, and ends when it ends.
-            None => meter.is_final = true,
+            None => {
+                meter.is_final = meter.free_until_told.is_none();
+                meter.free_until_told =
+                    meter.free_until_told.map(|_| meter.reported_seconds + TOLD_EVERY_SECONDS);
+            }
         }
         let meter = &self.meters[index];
         if self.state == State::Answered && meter.is_spent(self.answered, io.now) {

@@ -81,7 +81,7 @@ impl Call {
         self.deadline = Millis(io.now.0 + super::SILENCE_MAX);
         self.called = number;
         self.redirects += 1;
-        let party = CallParty::Caller(self.identities.clone());
+        let party = CallParty::Caller(self.who.identities.clone());
         self.ask_to_place(io, party, Asked::Place);
     }
 }

@@ -89,7 +89,7 @@ impl Call {
 
     pub(super) fn send_bye(&mut self, io: &mut Io<'_>, side: Side, reason: Option<&[u8]>) {
         let id = self.id;
-        let trunk = self.b.as_ref().and_then(|leg| leg.trunk).filter(|_| side == Side::B);
+        let trunk = self.trunk(side);
         let Some(dialog) = self.dialog(side) else { return };
         if dialog.remote_tag.is_empty() {
             return;
@@ -173,6 +173,7 @@ impl Call {
             contact.uri,
             flow,
         );
+        dialog.keeps_flow = io.trunks.source(&flow).is_some_and(|source| source.trunk.is_access);
         dialog.answered(response);
         let invite_cseq = response.cseq().map_or(1, |cseq| cseq.number);
         dialog.local_cseq = invite_cseq;

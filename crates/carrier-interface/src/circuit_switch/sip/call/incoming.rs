@@ -6,6 +6,7 @@ use sip_protocol::session_timer::{MIN_SE_SECONDS, Refresher, SessionExpires, Ses
 use sip_protocol::transaction::copy_essentials;
 use sip_protocol::{Dialog, Flow, Message, MessageWriter, Millis, Name, ServerId, Uri};
 use smallvec::SmallVec;
+use stir_protocol::Verdict;
 use tandem_domain::calls::Trunk;
 use tandem_domain::charging::{
     CallParty, CallPlan, CallRequest, CallTarget, Declined, EndCause, GroupOutcome,
@@ -13,6 +14,9 @@ use tandem_domain::charging::{
 use tandem_domain::command::Command;
 use tandem_domain::digits::Digits;
 use tandem_domain::identifier::{Identity, LineId, PeerId};
+use tandem_domain::money::Amount;
+use tandem_domain::numbering::Dialled;
+use tandem_domain::routing::{ROUTES_MAX, Route};
 
 use super::{
     ALeg, Asked, Call, Callee, FORWARDS_MAX, Io, Meter, Opening, RINGING_MAX, Side, State, Target,
@@ -29,27 +33,49 @@ pub(in super::super) struct Arrival<'a, 'm> {
     pub flow: Flow,
     pub peer: PeerId,
     pub trunk: &'a Trunk,
-    /// Who calls, as far as that is believed.
-    pub identities: SmallVec<[Identity; 2]>,
+    pub who: Who,
 }
 
-/// The number that is called, in E.164 digits.
-pub(in super::super) fn called_number(uri: &[u8], trunk: &Trunk) -> Option<Digits> {
-    let uri = Uri::parse(uri)?;
-    trunk.normalise(std::str::from_utf8(uri.user_name()).ok()?)
+/// Who calls.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Who {
+    /// As far as that is believed.
+    pub identities: SmallVec<[Identity; 2]>,
+    /// The number that the switch says calls, believed or not.
+    pub said: Option<Digits>,
+    /// Does anybody vouch for it? None: nobody was asked.
+    pub verdict: Option<Verdict>,
 }
+
+/// What a URI says of a number.
+pub(in super::super) fn dialled(uri: &[u8], trunk: &Trunk) -> Option<Dialled> {
+    if uri.get(..EMERGENCY.len()).is_some_and(|start| start.eq_ignore_ascii_case(EMERGENCY)) {
+        let number = "112".parse().ok()?;
+        return Some(Dialled { number, written: None, routing: None });
+    }
+    let uri = Uri::parse(uri)?;
+    let name = std::str::from_utf8(uri.user_name()).ok()?;
+    trunk.dialled(name, std::str::from_utf8(uri.telephone_params()).ok()?)
+}
+
+/// Emergency calls of phones that know no number for them (RFC 5031).
+const EMERGENCY: &[u8] = b"urn:service:sos";
 
 /// Begins a call and asks the platform about it. An INVITE that cannot be served gets its answer here.
 pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_>) -> Option<Call> {
     let invite = arrival.message;
     let tag = Call::tag(id, Side::A, &mut io.transactions.tokens);
-    let Some(dialog) = Dialog::accepting(invite, &tag, arrival.flow) else {
+    let Some(mut dialog) = Dialog::accepting(invite, &tag, arrival.flow) else {
         io.transactions.respond_simply(io.now, arrival.invite, invite, 400);
         return None;
     };
+    dialog.keeps_flow = arrival.trunk.is_access;
     let timer = SessionExpires::of(invite);
     let wanted = arrival.trunk.session_seconds;
     let seconds = timer.map_or(wanted, |timer| timer.seconds.min(wanted.max(MIN_SE_SECONDS)));
+    // Shorter than the caller stands it may not be (RFC 4028 section 9).
+    let least = invite.number(Name::MinSe).and_then(|least| u32::try_from(least).ok());
+    let seconds = if seconds > 0 { seconds.max(least.unwrap_or(0)) } else { 0 };
     let supports_timer = invite.lists(Name::Supported, "timer");
     let by_them = timer.is_some_and(|timer| timer.refresher == Some(Refresher::Uac));
     let (essentials, introduction) = in_common(io, arrival, &tag);
@@ -78,6 +104,8 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
         callee: None,
         meters: Vec::new(),
         called: Digits::default(),
+        dialled: None,
+        routing: None,
         number: None,
         withholds_number: false,
         is_emergency: false,
@@ -98,7 +126,9 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
         wake_at: Millis(0),
         deadline: io.now.plus(RINGING_MAX),
         to_answer_in: None,
-        identities: arrival.identities.clone(),
+        who: arrival.who.clone(),
+        called_first: Digits::default(),
+        own_number: None,
         waiting: None,
         was_asked: false,
         redirects: 0,
@@ -112,7 +142,7 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
         }
         return None;
     }
-    call.ask_to_place(io, CallParty::Caller(arrival.identities.clone()), Asked::Place);
+    call.ask_to_place(io, CallParty::Caller(arrival.who.identities.clone()), Asked::Place);
     call.deadline = io.now.plus(super::SILENCE_MAX);
     call.arm(io);
     Some(call)
@@ -172,9 +202,11 @@ impl Call {
         if diverted > usize::from(FORWARDS_MAX) {
             return Err(Some(refusals::LOOP));
         }
-        self.called =
-            called_number(invite.uri(), arrival.trunk).ok_or(Some(refusals::NOT_A_NUMBER))?;
-        if !io.trunks.admit(arrival.peer, io.now) {
+        let dialled = dialled(invite.uri(), arrival.trunk).ok_or(Some(refusals::NOT_A_NUMBER))?;
+        (self.called, self.called_first) = (dialled.number, dialled.number);
+        self.dialled = dialled.written;
+        self.routing = dialled.routing;
+        if !io.trunks.admit(arrival.peer, io.now, self.called) {
             return Err(Some(refusals::TOO_MANY_CALLS));
         }
         Ok(())
@@ -193,6 +225,8 @@ impl Call {
             origin_host: io.local.host.as_str().into(),
             party,
             called: self.called,
+            dialled: self.dialled.take(),
+            routing: self.routing.take(),
             candidates: io.trunks.candidates(io.now),
             draw: (io.transactions.tokens.draw() % 100) as u8,
         };
@@ -227,13 +261,14 @@ impl Call {
         }
         self.line = self.line.or(plan.payer);
         self.called = plan.called;
+        self.routing = plan.routing;
         self.is_emergency = plan.is_emergency;
         for route in &plan.below_floor {
             let name = io.trunks.name(route.trunk).to_owned();
             self.note(&format!("{name} (margin {}: below the floor)", route.margin));
         }
         if self.forwards == 0 {
-            self.number = plan.number;
+            (self.number, self.own_number) = (plan.number, plan.number);
             self.withholds_number = plan.withholds_number;
         }
         if self.asks_vno(io, &plan) {
@@ -241,6 +276,21 @@ impl Call {
         }
         self.deadline = io.now.plus(super::POST_DIAL_MAX);
         self.go_to(io, plan.target);
+        self.arm(io);
+    }
+
+    /// An emergency call goes out though nobody can say anything about it.
+    pub(in super::super) fn connect_unasked(&mut self, io: &mut Io<'_>) {
+        self.is_emergency = true;
+        self.note("not recorded: the platform did not answer");
+        let routes = io.trunks.candidates(io.now).into_iter().take(ROUTES_MAX).map(|one| Route {
+            trunk: one.trunk,
+            carrier: one.carrier,
+            margin: Amount::ZERO,
+            is_waived: false,
+        });
+        self.deadline = io.now.plus(super::POST_DIAL_MAX);
+        self.go_to(io, CallTarget::Carriers(routes.collect()));
         self.arm(io);
     }
 

@@ -12,6 +12,7 @@ mod originate;
 mod outgoing;
 mod relay;
 mod resume;
+mod vouch;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -21,18 +22,18 @@ use sip_protocol::wheel::Wheel;
 use sip_protocol::{
     ClientId, Dialog, Flow, Message, MessageWriter, Millis, Name, ServerId, Tokens, Transactions,
 };
-use smallvec::SmallVec;
+use stir_protocol::Signer;
 use tandem_domain::calls::{Forwarding, Webhook};
 use tandem_domain::charging::{CallPlan, EndCause};
 use tandem_domain::command::Command;
 use tandem_domain::digits::Digits;
-use tandem_domain::identifier::{Identity, LineId, PeerId};
+use tandem_domain::identifier::{LineId, PeerId};
 use tandem_domain::routing::Route;
 
 pub(super) use charge::Meter;
 pub(super) use consent::Consent;
 pub(super) use end::Ended;
-pub(super) use incoming::{Arrival, place};
+pub(super) use incoming::{Arrival, Who, dialled, place};
 pub(super) use originate::{Order, originate};
 pub(super) use relay::Relay;
 pub(super) use resume::{meter, note, resume, tag};
@@ -175,6 +176,10 @@ pub(super) struct Call {
     /// Charging sessions: the caller's, and that of a line that forwards.
     pub meters: Vec<Meter>,
     pub called: Digits,
+    /// What was dialled, until the platform knows.
+    pub dialled: Option<Digits>,
+    /// Of a ported number: by which one its network is found.
+    pub routing: Option<Digits>,
     pub number: Option<Digits>,
     pub withholds_number: bool,
     pub is_emergency: bool,
@@ -197,15 +202,19 @@ pub(super) struct Call {
     pub refresh_at: [Millis; 2],
     /// The last description of the media that each leg was told.
     pub told: [Box<[u8]>; 2],
-    /// The refresh of ours that is out on each leg.
-    pub refreshing: [Option<ClientId>; 2],
+    /// The refresh of ours that is out on each leg, and whether it says who we are.
+    pub refreshing: [Option<(ClientId, bool)>; 2],
     /// The wheel's entry that counts; earlier ones are stale.
     pub wake_at: Millis,
     pub deadline: Millis,
     /// When a ringing phone's calls go elsewhere.
     pub to_answer_in: Option<Millis>,
-    /// Who calls, should the call have to be placed anew.
-    pub identities: SmallVec<[Identity; 2]>,
+    /// Who calls, should the call have to be placed anew, and what is said of it.
+    pub who: Who,
+    /// The number that was called first.
+    pub called_first: Digits,
+    /// The paying line's own number.
+    pub own_number: Option<Digits>,
     /// What was decided, while the VNO is asked.
     pub waiting: Option<Box<CallPlan>>,
     pub was_asked: bool,
@@ -226,6 +235,7 @@ pub(super) struct Io<'a> {
     pub consents: &'a mut Vec<(u64, Webhook, String)>,
     pub counts: &'a mut Counts,
     pub byes: &'a mut HashMap<ClientId, (PeerId, Dialog)>,
+    pub signer: Option<&'a Signer>,
 }
 
 /// What this node says of itself.
@@ -267,6 +277,8 @@ pub struct Counts {
     pub cut: u64,
     pub malformed: u64,
     pub unknown_sources: u64,
+    /// Refused because nobody vouches for the caller's number.
+    pub unvouched: u64,
     pub dropped: u64,
 }
 
@@ -294,6 +306,14 @@ impl Call {
     pub(super) fn tell(&mut self, side: Side, body: &[u8]) {
         if !body.is_empty() && *self.told[side as usize] != *body {
             self.told[side as usize] = body.into();
+        }
+    }
+
+    /// The switch on that side; None for a phone that is called.
+    pub(super) fn trunk(&self, side: Side) -> Option<PeerId> {
+        match side {
+            Side::A => Some(self.a.trunk),
+            Side::B => self.b.as_ref().and_then(|leg| leg.trunk),
         }
     }
 

@@ -10,7 +10,7 @@ use tandem_domain::charging::{CallParty, EndCause};
 use tandem_domain::digits::Digits;
 use tandem_domain::identifier::{Identity, PeerId};
 
-use super::{ALeg, Asked, Call, Io, Opening, RINGING_MAX, SILENCE_MAX, Side, State};
+use super::{ALeg, Asked, Call, Io, Opening, RINGING_MAX, SILENCE_MAX, Side, State, Who};
 use crate::circuit_switch::sip::headers;
 
 /// The first phone may ring that long; the other party has until the first one's 200 is given up (64 × T1).
@@ -32,7 +32,7 @@ pub(in super::super) struct Order {
 
 /// Rings the first phone. None: its access takes no more calls.
 pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Option<Call> {
-    if !io.trunks.admit(order.access, io.now) {
+    if !io.trunks.admit(order.access, io.now, order.called) {
         return None;
     }
     let domain = &io.local.domain;
@@ -43,7 +43,8 @@ pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Opt
     };
     let tag = Call::tag(id, Side::A, &mut io.transactions.tokens);
     let call_id = new_call_id(&mut io.transactions.tokens, &io.local.host);
-    let dialog = Dialog::calling(&call_id, &tag, &from, &to, &order.uri, order.flow);
+    let mut dialog = Dialog::calling(&call_id, &tag, &from, &to, &order.uri, order.flow);
+    dialog.keeps_flow = true;
     let contact = io.local.contact(&order.flow);
     let sent_by = io.local.sent_by(&order.flow).as_bytes();
     let client =
@@ -85,6 +86,8 @@ pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Opt
         callee: None,
         meters: Vec::new(),
         called: order.called,
+        dialled: None,
+        routing: None,
         number: order.number,
         withholds_number: false,
         is_emergency: false,
@@ -105,7 +108,9 @@ pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Opt
         wake_at: Millis(0),
         deadline: io.now.plus(SILENCE_MAX),
         to_answer_in: None,
-        identities: order.identities,
+        who: Who { identities: order.identities, ..Who::default() },
+        called_first: order.called,
+        own_number: None,
         waiting: None,
         was_asked: false,
         redirects: 0,
@@ -153,7 +158,7 @@ impl Call {
         self.state = State::Authorising;
         self.placed = io.now;
         self.deadline = io.now.plus(SILENCE_MAX);
-        self.ask_to_place(io, CallParty::Caller(self.identities.clone()), Asked::Place);
+        self.ask_to_place(io, CallParty::Caller(self.who.identities.clone()), Asked::Place);
     }
 
     /// The INVITE that the first phone would have sent: what the other leg is made from.
@@ -169,7 +174,7 @@ impl Call {
         invite.header(Name::CallId, &self.a.dialog.call_id);
         invite.cseq(1, Method::Invite);
         invite.header(Name::Contact, contact);
-        headers::pass(message, &mut invite, false);
+        headers::pass(message, &mut invite, false, &[]);
         invite.finish(message.body);
         bytes.into_boxed_slice()
     }

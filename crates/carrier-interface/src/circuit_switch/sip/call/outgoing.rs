@@ -30,6 +30,7 @@ impl Call {
                     flow,
                     trusted: false,
                     session_seconds: 1800,
+                    is_signed_for: false,
                     route: None,
                     is_trial: false,
                 };
@@ -37,7 +38,7 @@ impl Call {
             }
             Some(Target::Carrier(route)) => {
                 let charged = self.meters.iter().any(|meter| !meter.is_closed);
-                if is_priced || !charged {
+                if is_priced || !charged || self.is_emergency {
                     return self.try_carrier(io, route);
                 }
                 let Some(meter) = self.meters.last() else { return self.try_carrier(io, route) };
@@ -91,52 +92,23 @@ impl Call {
         };
         self.note(&format!("{name} (margin {}{waived})", route.margin));
         let way = Way {
-            uri: if self.is_emergency {
-                format!("sip:{}@{}", self.called, trunk.flow.remote).into_bytes()
-            } else {
-                format!("sip:+{}@{};user=phone", self.called, trunk.flow.remote).into_bytes()
-            },
+            uri: match self.routing.filter(|_| trunk.takes_routing_numbers) {
+                _ if self.is_emergency => format!("sip:{}@{}", self.called, trunk.flow.remote),
+                Some(network) => format!(
+                    "sip:+{};npdi;rn=+{network}@{};user=phone",
+                    self.called, trunk.flow.remote
+                ),
+                None => format!("sip:+{}@{};user=phone", self.called, trunk.flow.remote),
+            }
+            .into_bytes(),
             flow: trunk.flow,
             trusted: trunk.trusted,
             session_seconds: trunk.session_seconds,
+            is_signed_for: trunk.is_signed_for,
             route: Some(route),
             is_trial: trunk.is_trial,
         };
         self.invite(io, way);
-    }
-
-    /// From and To of the B leg: who calls, as far as the other side may know.
-    fn parties(&self, io: &Io<'_>, invite: &Message<'_>, way: &Way) -> (Vec<u8>, Vec<u8>) {
-        // Whom to trust with the number is told in P-Asserted-Identity (RFC 3323 section 4.1.1.3).
-        let from = match (self.is_private(invite), self.number) {
-            (true, _) => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
-            (false, Some(number)) => format!("<sip:+{number}@{}>", io.local.domain).into_bytes(),
-            (false, None) => {
-                let from = invite.from();
-                let user =
-                    from.and_then(|from| from.parsed_uri()).map(|uri| uri.user_name().to_vec());
-                let mut text = b"<sip:".to_vec();
-                text.extend(
-                    user.filter(|user| !user.is_empty()).unwrap_or_else(|| b"unknown".to_vec()),
-                );
-                text.extend_from_slice(format!("@{}>", io.local.domain).as_bytes());
-                text
-            }
-        };
-        let to = match way.route {
-            Some(_) if self.is_emergency => format!("<sip:{}@{}>", self.called, way.flow.remote),
-            Some(_) => format!("<sip:+{}@{};user=phone>", self.called, way.flow.remote),
-            None => format!("<sip:+{}@{}>", self.called, io.local.domain),
-        };
-        (from, to.into_bytes())
-    }
-
-    /// Does the line, or who calls, keep the number to itself?
-    fn is_private(&self, invite: &Message<'_>) -> bool {
-        let wishes = ["id", "user", "header"];
-        let mut asked = invite.elements(Name::Privacy);
-        self.withholds_number
-            || asked.any(|one| wishes.iter().any(|wish| one.eq_ignore_ascii_case(wish.as_bytes())))
     }
 
     fn invite(&mut self, io: &mut Io<'_>, way: Way) {
@@ -165,12 +137,15 @@ impl Call {
         let (from, to) = self.parties(io, &invite, way);
         let mut dialog = Dialog::calling(call_id, tag, &from, &to, &way.uri, way.flow);
         dialog.local_cseq = *cseq;
+        dialog.keeps_flow = way.route.is_none();
         let hops = invite.number(Name::MaxForwards).unwrap_or(70).min(70).saturating_sub(1);
         let supported = headers::supported(&invite);
         let contact = io.local.contact(&way.flow);
         let asserted = self.asserted(io, &invite, way);
+        let vouchers = self.vouchers(io, &invite, way);
         let sent_by = io.local.sent_by(&way.flow).as_bytes();
         let trusted = way.trusted && self.a.trusted;
+        let passes = io.trunks.passes(way.route.map(|route| route.trunk));
         let id = self.id;
         let client =
             io.transactions.request(io.now, way.flow, sent_by, Method::Invite, id, |via, out| {
@@ -209,7 +184,10 @@ impl Call {
                 for diversion in self.diversions.iter().rev() {
                     b.header(Name::Diversion, diversion.as_bytes());
                 }
-                headers::pass(&invite, &mut b, trusted);
+                for voucher in &vouchers {
+                    b.header(Name::Identity, voucher);
+                }
+                headers::pass(&invite, &mut b, trusted, passes);
                 b.finish(invite.body);
             });
         let callee_rings = self.callee.as_ref().and_then(|callee| {
@@ -240,20 +218,6 @@ impl Call {
             tried: Some(Box::new(tried)),
         });
         self.tell(Side::B, invite.body);
-    }
-
-    /// P-Asserted-Identity towards switches that we trust (RFC 3325), and whether it is private.
-    fn asserted(&self, io: &Io<'_>, invite: &Message<'_>, way: &Way) -> Option<(Vec<u8>, bool)> {
-        if !way.trusted {
-            return None;
-        }
-        let hidden = self.is_private(invite);
-        let identity = match self.number {
-            Some(number) => format!("<sip:+{number}@{}>", io.local.domain).into_bytes(),
-            None if self.a.trusted => invite.header(Name::PAssertedIdentity)?.to_vec(),
-            None => return None,
-        };
-        Some((identity, hidden))
     }
 
     /// An answer to the INVITE that is out.
@@ -315,12 +279,14 @@ impl Call {
         }
         let status = message.status();
         self.tell(Side::A, message.body);
+        let extra = headers::listed(message, io.trunks.passes(Some(self.a.trunk)));
         self.answer_a(io, status, message.body, |response| {
             if let Some(mapped) = mapped {
                 response.header(Name::Require, b"100rel");
                 response.number(Name::RSeq, mapped);
             }
-            headers::pass(message, response, trusted);
+            headers::pass(message, response, trusted, &[]);
+            headers::write(&extra, response);
         });
     }
 
@@ -355,6 +321,7 @@ impl Call {
         }
         self.tell(Side::A, message.body);
         let timer = self.a.timer;
+        let extra = headers::listed(message, io.trunks.passes(Some(self.a.trunk)));
         self.answer_a(io, 200, message.body, |response| {
             response.header(Name::Supported, b"timer");
             if let Some(timer) = timer.filter(|_| supports_timer) {
@@ -366,7 +333,8 @@ impl Call {
                 }
                 response.header(Name::SessionExpires, value.as_bytes());
             }
-            headers::pass(message, response, trusted);
+            headers::pass(message, response, trusted, &[]);
+            headers::write(&extra, response);
         });
         self.note("answered");
         for side in [Side::A, Side::B] {

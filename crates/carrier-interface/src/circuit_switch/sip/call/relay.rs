@@ -21,6 +21,8 @@ pub(in super::super) struct Relay {
     /// It may renegotiate the media.
     offers: bool,
     request: Box<[u8]>,
+    /// Who we are, to a switch that asked.
+    credentials: Option<(Name, Vec<u8>)>,
     /// The CSeq of the relayed INVITE, for its ACK.
     cseq: u32,
     /// A 2xx to a relayed INVITE waits for the ACK of who sent it.
@@ -42,6 +44,12 @@ impl Call {
             return io.transactions.respond_simply(io.now, server, message, 481);
         }
         self.alive_at = None;
+        if let (Some(flow), Some(dialog)) = (io.transactions.flow_of(server), self.dialog(side))
+            && dialog.keeps_flow
+        {
+            // The phone's way to us may have become another one.
+            dialog.flow = flow;
+        }
         let in_order = self.dialog(side).map(|dialog| dialog.take(message));
         if in_order == Some(Order::OutOfOrder) {
             return io.transactions.respond_simply(io.now, server, message, 500);
@@ -58,10 +66,10 @@ impl Call {
                 if let Some(dialog) = self.dialog(side) {
                     dialog.refresh_target(message);
                 }
-                self.pass_on(io, side, server, message, bytes, method);
+                self.pass_on(io, side, server, (message, bytes), None);
             }
             Method::Prack | Method::Info | Method::Message | Method::Notify | Method::Options => {
-                self.pass_on(io, side, server, message, bytes, method);
+                self.pass_on(io, side, server, (message, bytes), None);
             }
             // Transfers would move a call out of our sight: refused (standards: 405 or 403 for prepaid).
             Method::Refer => io.transactions.respond_simply(io.now, server, message, 403),
@@ -112,11 +120,12 @@ impl Call {
         io: &mut Io<'_>,
         side: Side,
         server: ServerId,
-        message: &Message<'_>,
-        bytes: &[u8],
-        method: Method<'_>,
+        (message, bytes): (&Message<'_>, &[u8]),
+        credentials: Option<(Name, Vec<u8>)>,
     ) {
+        let Some(method) = message.method() else { return };
         let id = self.id;
+        let passes = io.trunks.passes(self.trunk(side.other()));
         let shift = self.b.as_ref().and_then(|leg| leg.rseq_shift).unwrap_or(0);
         let tried = self.b.as_ref().and_then(|leg| leg.tried.as_ref());
         let invite_cseq = tried.map_or(1, |tried| tried.cseq);
@@ -134,6 +143,9 @@ impl Call {
         let client = io.transactions.request(io.now, flow, sent_by, method, id, |via, out| {
             let mut request = dialog.begin(out, method, via, cseq);
             request.header(Name::Contact, contact);
+            if let Some((name, value)) = &credentials {
+                request.header(*name, value);
+            }
             if let Some(rack) = rack {
                 // The other leg's INVITE has a number of its own, and its own count of responses.
                 let rseq = i64::from(rack.rseq) - shift;
@@ -147,7 +159,7 @@ impl Call {
                 request.header(Name::Supported, b"timer");
                 request.header(Name::SessionExpires, value.to_value().as_bytes());
             }
-            headers::pass(message, &mut request, trusted);
+            headers::pass(message, &mut request, trusted, passes);
             request.finish(message.body);
         });
         self.tell(side.other(), message.body);
@@ -158,6 +170,7 @@ impl Call {
             is_invite: method == Method::Invite,
             offers: matches!(method, Method::Invite | Method::Update),
             request: bytes.into(),
+            credentials,
             cseq,
             ack_waits: false,
         });
@@ -175,7 +188,7 @@ impl Call {
         let Some(index) = self.relays.iter().position(|relay| relay.client == client) else {
             return self.own_response(io, side, client, message);
         };
-        if status == 100 {
+        if status == 100 || self.proved(io, side, index, message) {
             return;
         }
         // What a switch asks of us the other side can neither read nor meet.
@@ -186,6 +199,7 @@ impl Call {
         {
             dialog.refresh_target(message);
         }
+        let passes = io.trunks.passes(self.trunk(side.other()));
         let relay = &self.relays[index];
         let (server, is_invite, offers, from) =
             (relay.server, relay.is_invite, relay.offers, relay.from);
@@ -213,7 +227,7 @@ impl Call {
                     }
                     response.header(Name::SessionExpires, value.to_value().as_bytes());
                 }
-                headers::pass(message, &mut response, trusted);
+                headers::pass(message, &mut response, trusted, passes);
                 response.finish(message.body);
             });
         }
@@ -238,6 +252,33 @@ impl Call {
         }
     }
 
+    /// A switch asks who sends what we relay: it is told, once.
+    fn proved(&mut self, io: &mut Io<'_>, side: Side, index: usize, message: &Message<'_>) -> bool {
+        let is_new = self.relays.get(index).is_some_and(|relay| relay.credentials.is_none());
+        let Some(credentials) = self.proof(io, side, message).filter(|_| is_new) else {
+            return false;
+        };
+        let relay = self.relays.remove(index);
+        if let Ok(request) = Message::decode(&relay.request) {
+            let what = (&request, &*relay.request);
+            self.pass_on(io, relay.from, relay.server, what, Some(credentials));
+        }
+        true
+    }
+
+    /// What meets the challenge of the switch on that side, if it is one and we can.
+    fn proof(
+        &mut self,
+        io: &mut Io<'_>,
+        side: Side,
+        message: &Message<'_>,
+    ) -> Option<(Name, Vec<u8>)> {
+        let trunk = self.trunk(side)?;
+        let method = Method::parse(message.cseq()?.method);
+        let target = self.dialog(side)?.target.clone();
+        super::again::proof(io, trunk, method, &target, message)
+    }
+
     /// Our refresh was answered.
     fn own_response(
         &mut self,
@@ -250,12 +291,14 @@ impl Call {
         if cseq.method == b"INVITE" && (200..300).contains(&message.status()) {
             self.acknowledge_refresh(io, side, client, cseq.number);
         }
-        if message.status() < 200 || self.refreshing[side as usize] != Some(client) {
-            return;
-        }
+        let out = self.refreshing[side as usize].filter(|(out, _)| *out == client);
+        let Some((_, has_proved)) = out.filter(|_| message.status() >= 200) else { return };
         self.refreshing[side as usize] = None;
         if self.state != State::Answered {
             return;
+        }
+        if !has_proved && let Some(credentials) = self.proof(io, side, message) {
+            return self.refresh_as(io, side, Some(credentials));
         }
         if matches!(message.status(), 408 | 481) {
             return self.cut(io, Ended::Dead(side));
@@ -348,6 +391,9 @@ impl Call {
                 let via = super::end::ack_via(io, &flow);
                 io.transactions.ack(relay.client, flow, |out| {
                     let mut ack = dialog.begin(out, Method::Ack, &via, relay.cseq);
+                    if let Some((name, value)) = &relay.credentials {
+                        ack.header(*name, value);
+                    }
                     if let Some(content) = content {
                         ack.header(Name::ContentType, content);
                     }
@@ -392,7 +438,8 @@ impl Call {
             }
             return self.cut(io, Ended::Dead(relay.from.other()));
         }
-        let silent = self.refreshing.iter().position(|out| *out == Some(client));
+        let silent =
+            self.refreshing.iter().position(|out| out.is_some_and(|(out, _)| out == client));
         if let (State::Answered, Some(index)) = (self.state, silent) {
             self.cut(io, Ended::Dead(if index == 0 { Side::A } else { Side::B }));
         }
@@ -404,6 +451,11 @@ impl Call {
         if !timer.is_ours {
             return self.cut(io, Ended::Dead(side));
         }
+        self.refresh_as(io, side, None);
+    }
+
+    fn refresh_as(&mut self, io: &mut Io<'_>, side: Side, credentials: Option<(Name, Vec<u8>)>) {
+        let Some(timer) = self.timer(side) else { return };
         let method = self.refresh_method(side);
         let id = self.id;
         let told = if method == Method::Invite {
@@ -422,6 +474,9 @@ impl Call {
         let client = io.transactions.request(io.now, flow, sent_by, method, id, |via, out| {
             let mut request = dialog.begin(out, method, via, cseq);
             request.header(Name::Contact, contact);
+            if let Some((name, value)) = &credentials {
+                request.header(*name, value);
+            }
             request.header(Name::Supported, b"timer");
             if method != Method::Options {
                 request.header(Name::SessionExpires, value.as_bytes());
@@ -432,7 +487,7 @@ impl Call {
             request.finish(&told);
         });
         self.tell(side, &told);
-        self.refreshing[side as usize] = Some(client);
+        self.refreshing[side as usize] = Some((client, credentials.is_some()));
         self.refreshed(io.now, side);
     }
 }

@@ -7,9 +7,10 @@ use minicbor::{Decode, Encode};
 use sip_protocol::session_timer::SessionTimer;
 use sip_protocol::{ClientId, Dialog, Flow, Millis, ServerId, Transport};
 use tandem_domain::charging::Session;
+use tandem_domain::digits::Digits;
 use tandem_domain::identifier::PeerId;
 
-use super::{ALeg, BLeg, Call, Io, Meter, Opening, Side, State};
+use super::{ALeg, BLeg, Call, Io, Meter, Opening, Side, State, Who};
 
 #[derive(Encode, Decode)]
 struct Note {
@@ -84,7 +85,7 @@ fn leg(
 }
 
 impl Leg {
-    fn dialog(&self, elapsed_seconds: u32) -> Option<Dialog> {
+    fn dialog(&self, elapsed_seconds: u32, keeps_flow: bool) -> Option<Dialog> {
         let transport = match self.transport {
             0 => Transport::Udp,
             1 => Transport::Tcp,
@@ -103,6 +104,7 @@ impl Leg {
             local_cseq: self.local_cseq.saturating_add(1000 + elapsed_seconds),
             remote_cseq: self.remote_cseq,
             flow: Flow { transport, remote, channel: 0 },
+            keeps_flow,
         })
     }
 
@@ -134,12 +136,9 @@ pub(in super::super) fn tag(session: &Session) -> Option<Vec<u8>> {
 /// What is left of a charging session when its call is taken up again.
 pub(in super::super) fn meter(session: &Session) -> Meter {
     let last = session.answers.iter().map(|given| given.number).max().unwrap_or(0);
-    let Some(group) = session.groups.first() else {
-        let mut meter = Meter::resumed(&session.key, session.peer, last, 0, 0);
-        meter.is_free();
-        return meter;
-    };
-    Meter::resumed(&session.key, session.peer, last, group.used, group.granted)
+    let (used, granted) =
+        session.groups.first().map_or((0, 0), |group| (group.used, group.granted));
+    Meter::resumed(&session.key, session.peer, last, used, granted)
 }
 
 /// The call behind a charging session; the process before this one lived at least until `alive_at`. Our tags name its old place: the new one learns them.
@@ -153,7 +152,9 @@ pub(in super::super) fn resume(
     let answered = u64::try_from(note.answered).ok().map(Millis);
     let elapsed = answered.map_or(0, |answered| io.now.since(answered) / 1000);
     let elapsed = u32::try_from(elapsed).unwrap_or(0);
-    let (a, b) = (note.a.dialog(elapsed)?, note.b.dialog(elapsed)?);
+    let from_phone = note.a.trunk.is_some_and(|trunk| io.trunks.is_access(trunk));
+    let a = note.a.dialog(elapsed, from_phone)?;
+    let b = note.b.dialog(elapsed, note.b.trunk.is_none())?;
     let mut call = Call {
         id,
         state: State::Answered,
@@ -192,6 +193,8 @@ pub(in super::super) fn resume(
         callee: None,
         meters: vec![meter(session)],
         called: session.context.destination.unwrap_or_default(),
+        dialled: None,
+        routing: None,
         number: None,
         withholds_number: false,
         is_emergency: false,
@@ -212,7 +215,9 @@ pub(in super::super) fn resume(
         wake_at: Millis(0),
         deadline: Millis(u64::MAX),
         to_answer_in: None,
-        identities: smallvec::SmallVec::new(),
+        who: Who::default(),
+        called_first: Digits::default(),
+        own_number: None,
         waiting: None,
         was_asked: true,
         redirects: 0,

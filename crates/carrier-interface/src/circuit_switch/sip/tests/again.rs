@@ -112,3 +112,38 @@ fn a_second_phone_that_answers_behind_a_fork_is_acknowledged_and_hung_up() {
     assert!(house.expect(CALLED, "BYE").contains("tag=bt"));
     assert_eq!(house.seconds_used, 5);
 }
+
+#[test]
+fn a_switch_that_asks_who_speaks_within_the_call_is_told_once() {
+    let mut house = house();
+    let (_, ok) = house.talking(ELSEWHERE, "");
+    // A re-INVITE of the caller reaches the switch, and is sent once more with credentials.
+    let hold = within(&ok, "INVITE", 2).replace(
+        "Content-Length: 0\r\n\r\n",
+        "Contact: <sip:a@192.0.2.1:5080>\r\nContent-Length: 3\r\n\r\nv=1",
+    );
+    house.hear(CALLING, &hold);
+    let first = house.expect(CALLED, "INVITE");
+    house.hear(CALLED, &answer(&first, "407 Proxy Authentication Required", CHALLENGE, ""));
+    house.expect(CALLED, "ACK");
+    let second = house.expect(CALLED, "INVITE");
+    assert!(proven(&second, Name::ProxyAuthorization, "INVITE") && second.ends_with("v=1"));
+    house.hear(CALLED, &answer(&second, "200 OK", "", "v=2"));
+    let held = house.expect(CALLING, "SIP/2.0 200");
+    assert!(held.ends_with("v=2"), "{held}");
+    house.hear(CALLING, &within(&ok, "ACK", 2));
+    let ack = house.expect(CALLED, "ACK");
+    assert_eq!(value(&ack, Name::ProxyAuthorization), value(&second, Name::ProxyAuthorization));
+    // So is our own refresh.
+    house.sent.clear();
+    house.wait(910_000);
+    let refresh = house.expect(CALLED, "UPDATE");
+    let to_caller = house.expect(CALLING, "UPDATE");
+    house.hear(CALLING, &answer(&to_caller, "200 OK", "", ""));
+    house.hear(CALLED, &answer(&refresh, "407 Proxy Authentication Required", CHALLENGE, ""));
+    let again = house.expect(CALLED, "UPDATE");
+    assert!(proven(&again, Name::ProxyAuthorization, "UPDATE"), "{again}");
+    house.hear(CALLED, &answer(&again, "200 OK", "", ""));
+    house.wait(10_000);
+    assert_eq!(house.state.sessions.len(), 1, "the call goes on");
+}

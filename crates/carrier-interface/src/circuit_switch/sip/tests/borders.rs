@@ -1,8 +1,8 @@
 //! What crosses a border and what does not: identities, emergency, early media, timers, a restart.
 
 use sip_protocol::Name;
-use tandem_domain::calls::{Forwarding, LineCalls, VnoCalls};
-use tandem_domain::command::{Administer, VnoChange};
+use tandem_domain::calls::{Forwarding, LineCalls};
+use tandem_domain::command::Administer;
 use tandem_domain::identifier::{LineId, SubscriberId};
 
 use super::house::{ANN, BOB, CALLED, CALLING, House, VNO, answer, value, within};
@@ -21,21 +21,6 @@ fn what_an_untrusted_switch_says_of_the_caller_costs_nobody_of_ours_anything() {
     house.expect(CALLING, "SIP/2.0 404");
     assert!(!house.has(CALLED, "INVITE"));
     assert_eq!(house.balance(1), "100.00");
-}
-
-#[test]
-fn an_emergency_call_goes_out_as_it_was_dialled_and_costs_nothing() {
-    let mut house = House::new("0.01");
-    let emergency = vec!["112".parse().expect("digits"), "000".parse().expect("digits")];
-    let calls = VnoCalls { emergency, ..VnoCalls::default() };
-    let change = VnoChange { calls: Some(Box::new(calls)), ..VnoChange::default() };
-    house.administer(Administer::ChangeVno(VNO, Box::new(change)));
-    for number in ["112", "000"] {
-        house.invite_as(number, number, "");
-        let invite = house.expect(CALLED, &format!("INVITE sip:{number}@"));
-        assert!(invite.contains(&format!("To: <sip:{number}@")), "{invite}");
-    }
-    assert!(house.state.sessions.is_empty());
 }
 
 #[test]
@@ -208,12 +193,13 @@ fn the_door_for_phones_has_its_limits_like_any_trunk_and_shows_what_goes_through
     });
     let access = house.state.registry.peer_by_host("calling").expect("a peer").id;
     let (now, trunks) = (house.now, &mut house.engine.trunks);
-    assert!(trunks.admit(access, now));
-    assert!(!trunks.admit(access, now), "one in a second");
-    assert!(trunks.admit(access, now.plus(1000)));
-    assert!(!trunks.admit(access, now.plus(2000)), "two at once");
+    let called = "4930901820".parse().expect("digits");
+    assert!(trunks.admit(access, now, called));
+    assert!(!trunks.admit(access, now, called), "one in a second");
+    assert!(trunks.admit(access, now.plus(1000), called));
+    assert!(!trunks.admit(access, now.plus(2000), called), "two at once");
     trunks.release(access, false);
-    assert!(trunks.admit(access, now.plus(2000)));
+    assert!(trunks.admit(access, now.plus(2000), called));
     let shown = house.engine.metrics(now.plus(3000));
     assert!(shown.contains("tandem_sip_trunk_calls{trunk=\"calling\"} 2\n"), "{shown}");
     assert!(shown.contains("tandem_sip_trunk_open{trunk=\"calling\"} 0\n"), "{shown}");

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use sip_protocol::{Flow, Message, Millis, Name, Transport};
 use tandem_domain::access::Role;
 use tandem_domain::apply::apply;
-use tandem_domain::calls::{Trunk, TrunkTransport};
+use tandem_domain::calls::{Trunk, TrunkTransport, Vouching};
 use tandem_domain::catalogue::PriceListOwner;
+use tandem_domain::charging::Declined;
 use tandem_domain::command::{
     Administer, Administration, Command, NewLine, NewPriceList, NewSubscriber, NewVno, Receipt,
     Response, VnoChange,
@@ -22,7 +23,7 @@ use tandem_domain::money::{Amount, Currency, Money};
 use tandem_domain::party::{NetworkKind, Standing, WholesaleTerms};
 use tandem_domain::quantity::Unit;
 use tandem_domain::rating::{Price, PriceList, PriceListHeader, RateSpec};
-use tandem_domain::service::Service;
+use tandem_domain::service::{Direction, Service};
 use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
 use tandem_platform::Unavailable;
@@ -55,6 +56,8 @@ pub struct House {
     pub is_deaf: bool,
     pub seconds_used: u64,
     pub trail: String,
+    /// Why calls were refused, as their records say.
+    pub declined: Vec<Declined>,
     orders: Vec<Directive>,
 }
 
@@ -71,6 +74,7 @@ impl House {
             is_deaf: false,
             seconds_used: 0,
             trail: String::new(),
+            declined: Vec::new(),
             orders: Vec::new(),
         };
         for (slug, port) in [("called", CALLED), ("calling", CALLING)] {
@@ -104,6 +108,10 @@ impl House {
                     tls_name: None,
                     user: None,
                     password: None,
+                    takes_routing_numbers: false,
+                    passes: Vec::new(),
+                    is_signed_for: false,
+                    vouching: Vouching::Ignored,
                 })),
             });
         }
@@ -115,7 +123,7 @@ impl House {
             time_zone: "UTC".into(),
             credit_limit: "1000".parse().expect("amount"),
         })));
-        let retail = house.install();
+        let retail = house.install(&[None]);
         house.administer(Administer::ChangeVno(
             VNO,
             Box::new(VnoChange {
@@ -212,6 +220,9 @@ impl House {
                 self.seconds_used += closing.groups.iter().map(|group| group.used).sum::<u64>();
                 self.trail = closing.trail.as_deref().unwrap_or_default().into();
             }
+            if let Event::CallRefused(_, declined) = event {
+                self.declined.push(*declined);
+            }
             if let Event::DirectiveIssued(directive) = event {
                 self.orders.push(directive.as_ref().clone());
             }
@@ -228,22 +239,23 @@ impl House {
         }
     }
 
-    fn install(&mut self) -> PriceListId {
+    fn install(&mut self, directions: &[Option<Direction>]) -> PriceListId {
         let price = Price::flat(Unit::Seconds, 1, "0.01".parse().expect("amount"));
-        let row = RateSpec {
+        let row = |direction: &Option<Direction>| RateSpec {
             service: Service::Voice,
-            direction: None,
+            direction: *direction,
             prefix: None,
             destination: "everywhere".into(),
             rating_group: None,
             service_identifier: None,
             serving_network: None,
-            price,
+            price: price.clone(),
         };
-        let rows = vec![row];
+        let rows: Vec<RateSpec> = directions.iter().map(row).collect();
         let header = PriceListHeader::plain("retail", Currency::EUR);
         let encoded = minicbor::to_vec(&rows).expect("encodes");
         self.administer(Administer::StageRows { staging: 1, index: 0, rows: encoded });
+        let rows_count = rows.len() as u32;
         let Ok(compiled) = PriceList::compile(header.clone(), rows) else { panic!("compiles") };
         let receipt = self.administer(Administer::InstallPriceList(Box::new(NewPriceList {
             owner: PriceListOwner::Vno(VNO),
@@ -252,7 +264,7 @@ impl House {
             header,
             staging: 1,
             chunks: 1,
-            rows: 1,
+            rows: rows_count,
             compiled: Arc::new(compiled),
         })));
         match receipt {
@@ -324,13 +336,36 @@ impl House {
 
     /// A further call, told apart by its branch.
     pub fn invite_as(&mut self, branch: &str, called: &str, more: &str) {
-        let text = format!(
+        let text = self.invite_text(branch, called, more);
+        self.hear(CALLING, &text);
+    }
+
+    pub fn invite_text(&self, branch: &str, called: &str, more: &str) -> String {
+        format!(
             "INVITE sip:{called}@192.0.2.9 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:{CALLING};branch=z9hG4bK{branch}\r\n\
              From: <sip:{ANN}@x>;tag=f\r\nTo: <sip:{called}@x>\r\nCall-ID: c-{branch}\r\nCSeq: 1 INVITE\r\n\
              Contact: <sip:a@192.0.2.1:{CALLING}>\r\nMax-Forwards: 70\r\nAllow: INVITE, UPDATE\r\nSupported: timer\r\n{more}\
              Content-Type: application/sdp\r\nContent-Length: 3\r\n\r\nv=0"
-        );
-        self.hear(CALLING, &text);
+        )
+    }
+
+    /// Both sides answer for their sessions as long as that.
+    pub fn talk_on(&mut self, seconds: u64) {
+        for _ in 0..seconds / 10 {
+            self.wait(10_000);
+            for (port, request) in std::mem::take(&mut self.sent) {
+                if request.starts_with("UPDATE") || request.starts_with("OPTIONS") {
+                    self.hear(port, &answer(&request, "200 OK", "", ""));
+                }
+            }
+        }
+    }
+
+    /// The price list is for calls that are made.
+    pub fn without_price_for_being_called(&mut self) {
+        let retail = self.install(&[Some(Direction::Originating), Some(Direction::Forwarded)]);
+        let change = VnoChange { retail: Some(retail), ..VnoChange::default() };
+        self.administer(Administer::ChangeVno(VNO, Box::new(change)));
     }
 
     /// A call that is talked in: the INVITE that reached the called side, and the 200 that reached the caller.

@@ -3,7 +3,9 @@
 mod again;
 mod borders;
 mod house;
+mod numbers;
 mod ordered;
+mod vouching;
 
 use house::{ANN, BOB, CALLED, CALLING, House, VNO, answer, flow, value, within};
 use proptest::prelude::*;

@@ -140,3 +140,19 @@ fn a_phone_that_is_put_down_early_calls_nobody() {
     house.is_over();
     assert_eq!(house.balance(1), "10.00");
 }
+
+#[test]
+fn what_a_phone_behind_an_address_translator_says_of_itself_misleads_nobody() {
+    let mut house = House::new("100.00");
+    let first = house.order();
+    let hidden =
+        |text: String| text.replace(&format!("sip:b@192.0.2.1:{PHONE}"), "sip:b@10.0.0.7:5060");
+    house.hear(PHONE, &hidden(from_phone(&first, "200 OK", SDP, "v=offer")));
+    let second = house.expect(CALLED, "INVITE");
+    house.hear(CALLED, &answer(&second, "200 OK", SDP, "v=answer"));
+    let ack = house.expect(PHONE, "ACK sip:b@10.0.0.7:5060");
+    assert!(ack.ends_with("v=answer"), "{ack}");
+    house.order_end();
+    house.expect(PHONE, "BYE sip:b@10.0.0.7:5060");
+    assert!(!house.has(5060, ""), "nothing goes where nobody is");
+}

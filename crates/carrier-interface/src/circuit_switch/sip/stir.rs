@@ -1,0 +1,227 @@
+//! Who vouches for a caller's number (RFC 8224): calls of switches are judged before they are placed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sip_protocol::slab::Slab;
+use sip_protocol::transaction::copy_essentials;
+use sip_protocol::{Flow, Message, MessageWriter, Millis, Name, ServerId};
+use smallvec::SmallVec;
+use stir_protocol::{
+    Cached, Call, CertificateCache, CertificateUrl, Claims, Extension, Party, Refusal, Signer,
+    Statement, Verdict, Verifier,
+};
+use tandem_domain::calls::{Trunk, Vouching};
+use tandem_domain::digits::Digits;
+
+use super::call::dialled;
+use super::engine::Engine;
+use super::trunks::Source;
+
+/// Values of one call that are looked at.
+const VALUES_MAX: usize = 4;
+/// Calls that wait for certificates.
+const WAITING_MAX: usize = 10_000;
+/// A certificate that may not be kept is kept for the calls that wait for it.
+const AGE_SECONDS_MIN: u64 = 5;
+
+/// With what calls are signed and judged.
+#[derive(Clone, Default)]
+pub struct Vouchers {
+    pub signer: Option<Arc<Signer>>,
+    pub verifier: Option<Arc<Verifier>>,
+}
+
+/// A call whose certificate is being fetched.
+pub(super) struct Waiting {
+    pub server: ServerId,
+    flow: Flow,
+    source: Source,
+    bytes: Box<[u8]>,
+}
+
+#[derive(Default)]
+pub(super) struct Stir {
+    pub vouchers: Vouchers,
+    cache: CertificateCache,
+    pub waiting: Slab<Waiting>,
+    /// Who waits for which certificate.
+    fetching: HashMap<CertificateUrl, Vec<u64>>,
+}
+
+/// A step of the judgement.
+enum Step<T> {
+    Done(T),
+    Fetch(CertificateUrl),
+}
+
+impl Stir {
+    fn judges(&self, trunk: &Trunk) -> Option<Arc<Verifier>> {
+        let verifier = self.vouchers.verifier.clone();
+        verifier.filter(|_| trunk.vouching != Vouching::Ignored && !trunk.is_access)
+    }
+
+    fn value(
+        &self,
+        verifier: &Verifier,
+        value: &[u8],
+        call: &Call,
+        now_seconds: u64,
+    ) -> Step<Result<Claims, Refusal>> {
+        let unproven = match verifier.examine(value, call, now_seconds) {
+            Ok(unproven) => unproven,
+            Err(refusal) => return Step::Done(Err(refusal)),
+        };
+        Step::Done(match self.cache.get(unproven.certificate_url(), now_seconds) {
+            Cached::Pem(pem) => unproven.prove(&verifier.anchors, now_seconds, &pem),
+            Cached::Failed => Err(Refusal::CertificateUnavailable),
+            Cached::Unknown => return Step::Fetch(unproven.certificate_url().clone()),
+        })
+    }
+
+    /// Is one of the values good? One that diverts says for whom the call was before (RFC 8946 section 4.2).
+    fn judge(
+        &self,
+        verifier: &Verifier,
+        message: &Message<'_>,
+        trunk: &Trunk,
+        now_seconds: u64,
+    ) -> Step<Result<(), Option<Refusal>>> {
+        let party = |digits: Option<Digits>| Party::number(&digits?.to_string());
+        let to = message.to().and_then(|to| dialled(to.uri, trunk)).map(|to| to.number);
+        let called = dialled(message.uri(), trunk).map(|called| called.number);
+        let (Some(orig), Some(to), Some(called)) =
+            (party(said_caller(message, trunk)), party(to), party(called))
+        else {
+            return Step::Done(Err(None));
+        };
+        let values: SmallVec<[&[u8]; VALUES_MAX]> =
+            message.all(Name::Identity).take(VALUES_MAX).collect();
+        let mut dest = to;
+        for value in values.iter().filter(|value| Extension::of(value) == Some(Extension::Div)) {
+            let call = Call { orig: orig.clone(), dest: called.clone() };
+            match self.value(verifier, value, &call, now_seconds) {
+                Step::Fetch(url) => return Step::Fetch(url),
+                Step::Done(Ok(Claims { statement: Statement::Diverted { from }, .. })) => {
+                    dest = from;
+                }
+                Step::Done(_) => {}
+            }
+        }
+        let call = Call { orig, dest };
+        let mut refusal = None;
+        for value in values.iter().filter(|value| Extension::of(value) != Some(Extension::Div)) {
+            match self.value(verifier, value, &call, now_seconds) {
+                Step::Fetch(url) => return Step::Fetch(url),
+                Step::Done(Ok(_)) => return Step::Done(Ok(())),
+                Step::Done(Err(why)) => refusal = Some(why),
+            }
+        }
+        Step::Done(Err(refusal))
+    }
+}
+
+/// The number that the message says calls: asserted by who is trusted, or else in From.
+pub(super) fn said_caller(message: &Message<'_>, trunk: &Trunk) -> Option<Digits> {
+    let asserted = message.elements(Name::PAssertedIdentity).filter(|_| trunk.is_trusted);
+    let mut numbers = asserted.chain(message.header(Name::From)).filter_map(|value| {
+        let uri = sip_protocol::NameAddr::parse(value)?.uri;
+        Some(dialled(uri, trunk)?.number).filter(|number| number.is_number())
+    });
+    numbers.next()
+}
+
+impl Engine {
+    /// A call of a switch: judged where that is wanted, and placed.
+    pub(super) fn arrive(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        server: ServerId,
+        message: &Message<'_>,
+        bytes: &[u8],
+        source: Source,
+    ) {
+        let Some(verifier) = self.stir.judges(&source.trunk) else {
+            return self.place(now, flow, server, message, bytes, source, None);
+        };
+        let judged = match self.stir.judge(&verifier, message, &source.trunk, now.0 / 1000) {
+            Step::Done(judged) => judged,
+            Step::Fetch(url) => {
+                return self.wait_for(
+                    now,
+                    url,
+                    Waiting { server, flow, source, bytes: bytes.into() },
+                );
+            }
+        };
+        if source.trunk.vouching == Vouching::Required
+            && let Err(refusal) = judged
+        {
+            // Nobody vouches: Use Identity (RFC 8224 section 6.2.2).
+            let status = refusal.map_or(428, |refusal| refusal.status().0);
+            self.counts.unvouched += 1;
+            return self.transactions.respond_simply(now, server, message, status);
+        }
+        let verdict = match judged {
+            Ok(()) => Verdict::Passed,
+            Err(Some(refusal)) => Verdict::of(&Err(refusal)),
+            Err(None) => Verdict::NotValidated,
+        };
+        self.place(now, flow, server, message, bytes, source, Some(verdict));
+    }
+
+    fn wait_for(&mut self, now: Millis, url: CertificateUrl, waiting: Waiting) {
+        let (server, bytes) = (waiting.server, waiting.bytes.clone());
+        let Ok(message) = Message::decode(&bytes) else { return };
+        if self.stir.waiting.len() >= WAITING_MAX {
+            return self.transactions.respond_simply(now, server, &message, 503);
+        }
+        let flow = self.transactions.flow_of(server);
+        self.transactions.respond(now, server, 100, |out| {
+            let mut response = MessageWriter::response(out, 100);
+            copy_essentials(&mut response, &message, flow, &[0]);
+            response.finish(&[]);
+        });
+        let number = self.stir.waiting.insert(waiting);
+        let all = self.stir.fetching.entry(url.clone()).or_default();
+        if all.is_empty() {
+            self.fetches.push(url);
+        }
+        all.push(number);
+    }
+
+    /// The certificate, with how long it may be kept, or that there is none.
+    pub fn fetched(&mut self, now: Millis, url: &CertificateUrl, fetched: Option<(Vec<u8>, u64)>) {
+        let seconds = now.0 / 1000;
+        match fetched {
+            Some((pem, age)) => self.stir.cache.put(url, &pem, seconds, age.max(AGE_SECONDS_MIN)),
+            None => self.stir.cache.put_failure(url, seconds),
+        }
+        for number in self.stir.fetching.remove(url).unwrap_or_default() {
+            let Some(Waiting { server, flow, source, bytes }) = self.stir.waiting.remove(number)
+            else {
+                continue;
+            };
+            if let Ok(message) = Message::decode(&bytes) {
+                self.arrive(now, flow, server, &message, &bytes, source);
+            }
+        }
+    }
+
+    /// An INVITE is taken back before anything came of it.
+    pub(super) fn cancel_waiting(&mut self, now: Millis, invite: ServerId) {
+        let judged = self.stir.waiting.iter().find(|(_, one)| one.server == invite);
+        let judged = judged.map(|(number, _)| number);
+        let proved = self.looked.iter().find(|(_, one)| one.server == invite);
+        let proved = proved.map(|(number, _)| number);
+        let bytes = judged
+            .and_then(|number| self.stir.waiting.remove(number).map(|one| one.bytes))
+            .or_else(|| proved.and_then(|number| self.looked.remove(number).map(|one| one.bytes)));
+        if let Some(bytes) = bytes
+            && let Ok(message) = Message::decode(&bytes)
+        {
+            self.transactions.respond_simply(now, invite, &message, 487);
+        }
+    }
+}
