@@ -7,6 +7,7 @@ use std::fmt;
 
 use hashbrown::HashMap;
 use minicbor::{Decode, Encode};
+use smallvec::SmallVec;
 
 use crate::identifier::{AccountId, CarrierId, ContentProviderId, VnoId};
 use crate::money::{Amount, Currency, Overflow};
@@ -104,7 +105,7 @@ pub struct Posting {
 
 /// Postings that belong together; they sum to zero in each currency or do not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry(Vec<Posting>);
+pub struct Entry(SmallVec<[Posting; 8]>);
 
 impl Entry {
     pub fn new() -> Entry {
@@ -140,7 +141,7 @@ impl Entry {
     }
 
     pub fn into_postings(self) -> Vec<Posting> {
-        self.0
+        self.0.into_vec()
     }
 }
 

@@ -282,6 +282,24 @@ impl fmt::Debug for Money {
     }
 }
 
+/// Quotient towards zero, and remainder.
+fn divide(numerator: i128, denominator: i128) -> (i128, i128) {
+    // Nearly always both are small, and a division of 64 bits takes a fraction of the time.
+    match (i64::try_from(numerator), i64::try_from(denominator)) {
+        (Ok(small), Ok(by)) if by > 0 => (i128::from(small / by), i128::from(small % by)),
+        _ => {
+            let quotient = numerator / denominator;
+            (quotient, numerator - quotient * denominator)
+        }
+    }
+}
+
+/// The greatest whole number that is not above `numerator / denominator`. The denominator is positive.
+pub(crate) fn divide_down(numerator: i128, denominator: i128) -> i128 {
+    let (quotient, remainder) = divide(numerator, denominator);
+    quotient - i128::from(remainder < 0)
+}
+
 /// How a quotient becomes a whole number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
@@ -304,11 +322,7 @@ impl Rounding {
     /// `numerator / denominator`, rounded. The denominator is positive.
     pub fn divide(self, numerator: i128, denominator: i128) -> i128 {
         debug_assert!(denominator > 0, "a rate is per a positive quantity");
-        // Nearly always both are small, and a division of 64 bits takes a fraction of the time.
-        let (quotient, remainder) = match (i64::try_from(numerator), i64::try_from(denominator)) {
-            (Ok(small), Ok(by)) => (i128::from(small / by), i128::from(small % by)),
-            _ => (numerator / denominator, numerator % denominator),
-        };
+        let (quotient, remainder) = divide(numerator, denominator);
         let remainder = remainder.abs();
         if remainder == 0 {
             return quotient;

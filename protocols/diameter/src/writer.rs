@@ -182,6 +182,7 @@ pub fn proxy_info(request: &Message<'_>) -> Vec<u8> {
 pub fn padded_avps(message: &Message<'_>, code: AvpCode) -> Vec<u8> {
     let mut bytes = Vec::new();
     for avp in message.avps().map_while(Result::ok).filter(|avp| avp.code == code) {
+        bytes.reserve(avp.raw.len().next_multiple_of(4));
         bytes.extend_from_slice(avp.raw);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
     }

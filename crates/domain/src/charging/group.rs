@@ -35,7 +35,7 @@ pub struct RateReference {
 }
 
 /// Units priced so far by one rate, and what they cost.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Encode, Decode)]
+#[derive(Debug, PartialEq, Eq, Default, Encode, Decode)]
 pub struct Meter {
     /// Billable units, rounded up to increments.
     #[n(0)]
@@ -52,6 +52,19 @@ pub struct Meter {
     pub net: Amount,
     #[n(4)]
     pub tax: Amount,
+}
+
+/// What every report does for each leg, twice: lists are copied as a whole.
+impl Clone for Meter {
+    fn clone(&self) -> Meter {
+        Meter {
+            units: self.units,
+            exact: self.exact,
+            by_band: SmallVec::from_slice(&self.by_band),
+            net: self.net,
+            tax: self.tax,
+        }
+    }
 }
 
 impl Meter {
@@ -133,7 +146,7 @@ impl Wholesale {
 }
 
 /// What one account paid of the retail leg.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PayerLeg {
     #[n(0)]
     pub account: AccountId,
@@ -150,6 +163,18 @@ pub struct PayerLeg {
     #[n(4)]
     #[cbor(with = "encoding")]
     pub holds: SmallVec<[Hold; 1]>,
+}
+
+impl Clone for PayerLeg {
+    fn clone(&self) -> PayerLeg {
+        PayerLeg {
+            account: self.account,
+            currency: self.currency,
+            meter: self.meter.clone(),
+            draws: SmallVec::from_slice(&self.draws),
+            holds: SmallVec::from_slice(&self.holds),
+        }
+    }
 }
 
 impl PayerLeg {

@@ -340,14 +340,17 @@ impl<'a> Work<'a> {
         let mut answer = SessionAnswer::default();
         let mut faults: SmallVec<[Option<Declined>; 1]> = SmallVec::new();
         for asked in &request.groups {
-            let before = (self.draft.clone(), self.group(asked.key).cloned());
+            // Before the first group nothing has changed yet.
+            let before = (!self.groups.is_empty())
+                .then(|| (self.draft.clone(), self.group(asked.key).cloned()));
             let fault = self.take_report(known, asked).err();
             if fault.is_some() {
                 // What could not be charged in full is not charged in part. An earlier report of the same group
                 // in this request stays.
-                self.draft = before.0;
+                let (draft, group) = before.unwrap_or_default();
+                self.draft = draft;
                 self.groups.retain(|group| group.key != asked.key);
-                self.groups.extend(before.1);
+                self.groups.extend(group);
             }
             faults.push(fault);
         }
@@ -387,9 +390,9 @@ impl<'a> Work<'a> {
         if self.groups.iter().any(|group| group.key == key) {
             return true;
         }
-        let found = known.iter().find(|group| group.key == key);
-        self.groups.extend(found.cloned());
-        found.is_some()
+        let Some(found) = known.iter().find(|group| group.key == key) else { return false };
+        self.groups.push(found.clone());
+        true
     }
 
     /// Debits what the switch says was used, after giving back what was reserved for it.

@@ -3,7 +3,7 @@
 use super::exact::{Charge, Exact};
 use super::rate::Rate;
 use super::terms::{PriceListHeader, RoundingRule, Tax, TaxKind};
-use crate::money::{Amount, Overflow, Rounding};
+use crate::money::{Amount, Overflow, Rounding, divide_down};
 
 const BASIS: i128 = 10_000;
 
@@ -130,7 +130,7 @@ impl Terms {
             return if total >= 0 { Ceiling::Unlimited } else { Ceiling::Nothing };
         }
         if self.payable != BASIS {
-            total = total.div_euclid(self.payable);
+            total = divide_down(total, self.payable);
         }
         if price.minimum_charge.is_positive()
             && total < i128::from(price.minimum_charge.micros()) * per
@@ -143,13 +143,17 @@ impl Terms {
     /// The greatest rounded figure, before tax is set apart, that keeps within the limit.
     fn greatest_listed(&self, limit: Limit) -> i128 {
         let rate = i128::from(self.tax.basis_points);
-        let floor = |micros: i128| micros.div_euclid(self.quantum) * self.quantum;
+        let floor = |micros: i128| divide_down(micros, self.quantum) * self.quantum;
         let (estimate, bound) = match (limit, self.tax.kind) {
             (Limit::Gross(gross), TaxKind::Inclusive) => return floor(gross),
             (Limit::Net(net), TaxKind::Exclusive) => return floor(net),
             (Limit::Gross(bound) | Limit::Net(bound), _) if rate == 0 => return floor(bound),
-            (Limit::Gross(gross), TaxKind::Exclusive) => (gross * BASIS / (BASIS + rate), gross),
-            (Limit::Net(net), TaxKind::Inclusive) => (net * (BASIS + rate) / BASIS, net),
+            (Limit::Gross(gross), TaxKind::Exclusive) => {
+                (divide_down(gross * BASIS, BASIS + rate), gross)
+            }
+            (Limit::Net(net), TaxKind::Inclusive) => {
+                (divide_down(net * (BASIS + rate), BASIS), net)
+            }
         };
         // The tax is rounded by at most half a step, so the answer is at most two steps above the estimate.
         let mut listed = floor(estimate) + 2 * self.quantum;
@@ -166,12 +170,14 @@ impl Terms {
     /// The greatest numerator over `divisor` that is rounded to no more than `listed`.
     fn greatest_rounding_to(&self, listed: i128, divisor: i128) -> i128 {
         // Below zero (an account of credits for tiers reached) the unrounded figure itself is close enough.
-        let even = (listed / self.quantum) % 2 == 0;
+        let is_even = || divide_down(listed, self.quantum) % 2 == 0;
         match self.mode {
             _ if listed < 0 => listed.saturating_mul(divisor),
             Rounding::Up => listed.saturating_mul(divisor),
             Rounding::Down => (listed + self.quantum).saturating_mul(divisor) - 1,
-            Rounding::HalfEven if even => (2 * listed + self.quantum).saturating_mul(divisor) / 2,
+            Rounding::HalfEven if is_even() => {
+                (2 * listed + self.quantum).saturating_mul(divisor) / 2
+            }
             Rounding::HalfUp | Rounding::HalfEven => {
                 ((2 * listed + self.quantum).saturating_mul(divisor) - 1) / 2
             }

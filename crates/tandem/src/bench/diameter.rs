@@ -7,13 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use diameter_protocol::check::{Strictness, check};
 use diameter_protocol::credit_control::{
     AnswerGroup, CreditControlAnswer, CreditControlRequest, GroupResult, RequestGroup, RequestHead,
     RequestType, SubscriptionId, SubscriptionIdType, Units, write_answer, write_request,
 };
 use diameter_protocol::message::Message;
 use diameter_protocol::peer::{LocalNode, Millis, Peer, Received, Timing};
-use diameter_protocol::writer::Identity;
+use diameter_protocol::writer::{Identity, proxy_info};
 use diameter_protocol::{Framer, ResultCode, code};
 use tandem_carrier_interface::packet_switch::diameter::{self, DiameterOptions};
 use tandem_domain::command::Administer;
@@ -269,7 +270,8 @@ impl Client {
     }
 }
 
-/// Reads and answers every request, and nothing else: what the sockets and the codec cost.
+/// Checks, reads and answers every request as the broker's own connection does, and nothing else: what the sockets
+/// and the codec cost.
 fn echo_server() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;
@@ -318,7 +320,10 @@ fn echo(mut stream: TcpStream) -> anyhow::Result<()> {
 }
 
 fn answer(message: &Message<'_>, out: &mut Vec<u8>) -> anyhow::Result<()> {
+    check(message, Strictness::Lenient).ok().context("not a valid request")?;
     let request = CreditControlRequest::read(message).ok().context("unreadable")?;
+    let used = request.groups().map_while(Result::ok).flat_map(|group| group.used());
+    std::hint::black_box(used.map_while(Result::ok).filter_map(|used| used.units.octets()).last());
     let groups = request.groups().map_while(Result::ok).map(|group| AnswerGroup {
         rating_group: group.rating_group,
         service_identifier: group.service_identifier,
@@ -342,7 +347,7 @@ fn answer(message: &Message<'_>, out: &mut Vec<u8>) -> anyhow::Result<()> {
     write_answer(
         out,
         &message.header,
-        &[],
+        &proxy_info(message),
         request.session_id,
         origin,
         ResultCode::SUCCESS,

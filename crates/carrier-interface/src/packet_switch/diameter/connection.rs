@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use diameter_protocol::check::{Strictness, check};
 use diameter_protocol::code;
 use diameter_protocol::credit_control::{CreditControlRequest, write_answer};
-use diameter_protocol::message::{DecodeError, Header, Message};
+use diameter_protocol::message::{DecodeError, Message};
 use diameter_protocol::peer::{Capabilities, DisconnectCause, Millis, Peer, Received};
 use diameter_protocol::writer::{FailedAvp, error_answer, padded_avps, proxy_info};
 use diameter_protocol::{Framer, ResultCode};
@@ -26,7 +26,8 @@ use tokio::sync::mpsc;
 use super::from_domain::{self, result_code};
 use super::pushes::Pushed;
 use super::server::Common;
-use super::to_domain::{self, Shape};
+use super::to_domain;
+use super::waiting::{Pending, Waiting};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
@@ -44,16 +45,6 @@ impl ReplySink for Inbox {
         // Bounded by the requests that may be under way; a connection that is gone needs none.
         let _ = self.0.send(replies);
     }
-}
-
-/// A request that waits for its answer.
-struct Pending {
-    header: Header,
-    session_id: Box<[u8]>,
-    proxy_info: Vec<u8>,
-    /// Shown when rating fails, which has to name what it failed on.
-    service_context: Vec<u8>,
-    shape: Shape,
 }
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -77,7 +68,7 @@ pub(super) struct Connection {
     received: Vec<u8>,
     pub(super) out: Vec<u8>,
     commands: Vec<(u64, Command)>,
-    pending: HashMap<u64, Pending>,
+    pending: Waiting,
     next_number: u64,
     pub(super) pushed: HashMap<u32, Pushed>,
     origin_states: HashMap<Box<str>, u32>,
@@ -107,8 +98,8 @@ impl Connection {
             id,
             received: Vec::with_capacity(READ_SIZE),
             out: Vec::with_capacity(READ_SIZE),
-            commands: Vec::new(),
-            pending: HashMap::new(),
+            commands: Vec::with_capacity(SUBMIT_AT_ONCE),
+            pending: Waiting::default(),
             next_number: 0,
             pushed: HashMap::new(),
             origin_states: HashMap::new(),
@@ -415,7 +406,8 @@ impl Connection {
         if self.commands.is_empty() {
             return;
         }
-        let commands = std::mem::take(&mut self.commands);
+        let next = Vec::with_capacity(SUBMIT_AT_ONCE);
+        let commands = std::mem::replace(&mut self.commands, next);
         let numbers: Vec<u64> = commands.iter().map(|(number, _)| *number).collect();
         if let Err(unavailable) = self.common.platform.submit_many(commands, self.inbox.clone()) {
             self.answer(numbers.into_iter().map(|number| (number, Err(unavailable))).collect());
@@ -424,7 +416,7 @@ impl Connection {
 
     fn answer(&mut self, replies: Replies) {
         for (number, response) in replies {
-            let Some(pending) = self.pending.remove(&number) else { continue };
+            let Some(pending) = self.pending.remove(number) else { continue };
             let declined =
                 |declined: Declined| (result_code(declined), from_domain::refusal(pending.shape));
             let (result, mut answer) = match &response {

@@ -8,6 +8,7 @@ mod from_domain;
 mod pushes;
 mod server;
 mod to_domain;
+mod waiting;
 
 pub use from_domain::result_code;
 pub use server::{DiameterOptions, DiameterServer, serve};
