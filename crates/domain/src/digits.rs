@@ -113,11 +113,16 @@ impl FromStr for Digits {
 
 impl fmt::Display for Digits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.iter().try_for_each(|digit| match digit {
-            Digits::STAR => f.write_str("*"),
-            Digits::HASH => f.write_str("#"),
-            digit => write!(f, "{digit}"),
-        })
+        let mut text = [0u8; Self::LENGTH_MAX];
+        let keys = self.iter().zip(&mut text).map(|(digit, place)| {
+            *place = match digit {
+                Self::STAR => b'*',
+                Self::HASH => b'#',
+                digit => b'0' + digit,
+            }
+        });
+        let length = keys.count();
+        f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default())
     }
 }
 
@@ -146,7 +151,11 @@ impl<'b, C> Decode<'b, C> for Digits {
             .get_mut(..bytes.len())
             .ok_or_else(|| decode::Error::message("digits too long"))?;
         target.copy_from_slice(bytes);
-        Ok(Digits(u128::from_be_bytes(packed)))
+        let digits = Digits(u128::from_be_bytes(packed));
+        if digits.len() > Self::LENGTH_MAX {
+            return Err(decode::Error::message("digits too long"));
+        }
+        Ok(digits)
     }
 }
 

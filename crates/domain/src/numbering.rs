@@ -33,6 +33,7 @@ impl Trunk {
             (None, None) => None,
         };
         let written = written.filter(|written| *written != number);
+        let routing = routing.filter(|routing| routing.is_number());
         // Who sets a routing number is believed like who asserts an identity.
         Some(Dialled { number, written, routing: routing.filter(|_| self.is_trusted) })
     }

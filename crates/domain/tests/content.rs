@@ -562,6 +562,7 @@ fn by_switch(key: &str, service_identifier: u32, action: EventAction) -> EventRe
             is_emergency: false,
             routing: None,
             dialled: None,
+            is_unpriced: false,
         },
         group: GroupKey { rating_group: None, service_identifier: Some(service_identifier) },
         units: UnitCounts::default(),

@@ -67,7 +67,7 @@ fn assert_good(output: &Output) {
 /// A running tshark that writes down what passes on the loopback.
 pub struct Capture {
     tshark: Running,
-    drain: std::thread::JoinHandle<usize>,
+    drain: Option<std::thread::JoinHandle<usize>>,
 }
 
 impl Capture {
@@ -89,13 +89,22 @@ impl Capture {
             assert!(started.elapsed() < Duration::from_secs(20), "tshark captures");
             std::thread::yield_now();
         }
-        Capture { tshark: Running(child), drain: std::thread::spawn(move || said.count()) }
+        let drain = std::thread::spawn(move || said.count());
+        Capture { tshark: Running(child), drain: Some(drain) }
     }
 
-    pub fn stop(mut self) {
+    /// All that was captured is in the file.
+    pub fn stop(self) {}
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        // Asked, not killed: it ends the program that captures for it.
         let _ = Command::new("kill").arg(self.tshark.0.id().to_string()).status();
-        self.tshark.0.wait().expect("tshark ends");
-        let _ = self.drain.join();
+        let _ = self.tshark.0.wait();
+        if let Some(drain) = self.drain.take() {
+            let _ = drain.join();
+        }
     }
 }
 

@@ -85,7 +85,7 @@ pub enum CallTarget {
 
 /// Calls of one line to one number that may be unanswered at once: more are one call that comes back through
 /// networks which hide that they had it before.
-const LOOPED_MAX: usize = 20;
+const LOOPED_MAX: usize = 50;
 
 type CallDecision = Decision<Result<CallPlan, Declined>>;
 
@@ -104,7 +104,12 @@ pub(crate) fn decide_call(state: &State, request: &CallRequest, now: Timestamp) 
         Err(Declined::UnknownUser) => None,
         Err(declined) => return Decision::refused(declined),
     };
-    let called = resolve(state, caller, request.called);
+    let is_emergency = |line| emergency(state, line, request.called);
+    let called = if caller.is_some_and(is_emergency) {
+        request.called
+    } else {
+        resolve(state, caller, request.called)
+    };
     let callee = state.identities.line(&Identity::number(IdentityKind::Msisdn, called));
     let (line, context, mut decision) = match (caller, callee) {
         // A call from outside to nobody of ours is not ours to carry.
@@ -172,6 +177,10 @@ fn line_calls(state: &State, line: LineId) -> Option<&LineCalls> {
     state.subscriber(line.subscriber())?.line(line)?.calls.as_deref()
 }
 
+fn emergency(state: &State, line: LineId, called: Digits) -> bool {
+    vno_calls(state, line).is_some_and(|rules| rules.emergency.contains(&called))
+}
+
 /// Short codes of the caller's VNO.
 fn resolve(state: &State, caller: Option<LineId>, dialled: Digits) -> Digits {
     let rules = caller.and_then(|line| vno_calls(state, line));
@@ -189,10 +198,11 @@ fn context(direction: Direction, other: Option<Digits>) -> Context {
         is_emergency: false,
         routing: None,
         dialled: None,
+        is_unpriced: false,
     }
 }
 
-/// A call from a carrier to a line of ours.
+/// A call from a carrier to a line of ours. Where the VNO has no price for being called, it costs nothing.
 fn inbound(
     state: &State,
     request: &CallRequest,
@@ -219,7 +229,12 @@ fn inbound(
         is_emergency: false,
         below_floor: SmallVec::new(),
     };
-    opened(decide_session(state, &open, now), plan)
+    let mut decision = decide_session(state, &open, now);
+    if decision.response == Err(Declined::NoRetailRate) {
+        let context = Context { is_unpriced: true, ..open.context };
+        decision = decide_session(state, &SessionRequest { context, ..open }, now);
+    }
+    opened(decision, plan)
 }
 
 fn target_line(state: &State, line: LineId) -> CallTarget {
@@ -240,8 +255,7 @@ fn outbound(
     called: Digits,
     now: Timestamp,
 ) -> CallDecision {
-    let emergency = vno_calls(state, line).is_some_and(|rules| rules.emergency.contains(&called));
-    if emergency {
+    if emergency(state, line, called) {
         let context = Context { is_emergency: true, ..context.clone() };
         let first = request.candidates.first().map_or(own_carrier, |one| one.carrier);
         let open = session(request, line, context, Some(first), state);
@@ -354,7 +368,7 @@ fn may_call(charging: &Charging<'_>, called: Digits) -> Result<(), Declined> {
             && one.context.destination == Some(called)
             && one.note.is_none()
     };
-    if running_calls(charging).filter(is_coming_back).nth(LOOPED_MAX).is_some() {
+    if running_calls(charging).filter(is_coming_back).nth(LOOPED_MAX - 1).is_some() {
         return Err(Declined::Loop);
     }
     let full = |most: usize, running: usize| most > 0 && running >= most;

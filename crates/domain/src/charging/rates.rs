@@ -12,7 +12,6 @@ use crate::money::{Amount, Currency};
 use crate::party::{Standing, WholesaleTerms};
 use crate::quantity::Unit;
 use crate::rating::{PriceList, Rate, RateQuery};
-use crate::service::{Direction, Service};
 use crate::subscriber::{Pays, SubscriptionState};
 use crate::time::Timestamp;
 
@@ -44,15 +43,12 @@ pub(super) fn begin(
         service_identifier: key.service_identifier,
         serving_network: charging.context.serving_network,
     };
-    if charging.context.is_emergency {
+    if charging.context.is_emergency || charging.context.is_unpriced {
         return Ok(unpriced(key, at));
     }
     let sponsored = sponsored(charging, key, &query, at);
     let chosen = sponsored.map(|(_, priced)| priced).or_else(|| retail(charging, &query, at));
-    let Some(retail) = chosen else {
-        let costs_nothing = is_called_at_home(charging);
-        return if costs_nothing { Ok(unpriced(key, at)) } else { Err(Declined::NoRetailRate) };
-    };
+    let retail = chosen.ok_or(Declined::NoRetailRate)?;
     if retail.rate.is_blocked() {
         return Err(Declined::DestinationBlocked);
     }
@@ -81,14 +77,6 @@ pub(super) fn begin(
         sponsor: sponsored.map(|(account, _)| account),
         reported_at: None,
     })
-}
-
-/// To be called in the home network is free where the VNO has no price for it.
-fn is_called_at_home(charging: &Charging<'_>) -> bool {
-    let context = charging.context;
-    context.service == Service::Voice
-        && context.direction == Direction::Terminating
-        && context.serving_network.is_none()
 }
 
 /// A group that is counted and costs nobody anything.

@@ -36,6 +36,10 @@ pub struct Context {
     /// What was dialled, where that was not the destination itself.
     #[n(7)]
     pub dialled: Option<Digits>,
+    /// Nobody has a price for it, and it needs none.
+    #[n(8)]
+    #[cbor(default)]
+    pub is_unpriced: bool,
 }
 
 /// Why a session ended.

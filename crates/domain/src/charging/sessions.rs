@@ -431,6 +431,11 @@ impl<'a> Work<'a> {
                 named::report(&self.charging, &mut self.draft, group, &used.counts)?;
                 continue;
             }
+            if rates::is_free(&self.charging, group) {
+                let units = used.counts.of(group.unit).unwrap_or(0);
+                group.used = group.used.saturating_add(units);
+                continue;
+            }
             let units = match used.counts.of(group.unit) {
                 Some(units) => units,
                 None if used.counts.is_empty() => 0,
@@ -440,10 +445,6 @@ impl<'a> Work<'a> {
                 TariffChange::Before | TariffChange::Indeterminate => reported_at,
                 TariffChange::After => self.charging.now,
             };
-            if rates::is_free(&self.charging, group) {
-                group.used = group.used.saturating_add(units);
-                continue;
-            }
             settle::use_units(&self.charging, &mut self.draft, group, units, used_at)?;
         }
         group.granted = 0;

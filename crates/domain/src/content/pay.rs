@@ -36,6 +36,7 @@ pub(super) fn purchase() -> Context {
         is_emergency: false,
         routing: None,
         dialled: None,
+        is_unpriced: false,
     }
 }
 

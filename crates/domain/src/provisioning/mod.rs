@@ -130,6 +130,9 @@ impl Desk<'_> {
     fn end_session(&self, id: SessionId) -> Outcome {
         self.acts_for(id.vno(), Noun::Session)?;
         let session = self.state.sessions.get(&id).ok_or(Refused::NotFound(Noun::Session))?;
+        if session.context.is_emergency {
+            return Err(Refused::WrongState("an emergency call is ended by those who talk"));
+        }
         let mut events = Events::new();
         if !session.ending {
             events.push(Event::SessionEnding(id));

@@ -400,6 +400,7 @@ impl Phone {
                 is_emergency: false,
                 routing: None,
                 dialled: None,
+                is_unpriced: false,
             },
             groups: [group].into_iter().collect(),
             call: None,

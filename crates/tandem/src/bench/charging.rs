@@ -66,6 +66,7 @@ pub fn report(
             is_emergency: false,
             routing: None,
             dialled: None,
+            is_unpriced: false,
         },
         groups: smallvec::SmallVec::from_iter([GroupRequest {
             key: GroupKey { rating_group: Some(10), service_identifier: None },

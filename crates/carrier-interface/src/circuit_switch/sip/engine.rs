@@ -137,7 +137,8 @@ impl Engine {
             message.method(),
             Some(Method::Invite | Method::Register | Method::Ack | Method::Cancel)
         );
-        let is_within = message.to().is_some_and(|to| to.tag().is_some());
+        let tag = message.to().and_then(|to| to.tag());
+        let is_within = tag.is_some_and(|tag| self.find(tag, message.call_id()).is_some());
         if source.trunk.is_access && !proves && !is_within && !self.registrar.knows(&flow, now) {
             // Only who says who it is hears that there is somebody.
             self.counts.unknown_sources += 1;
@@ -169,7 +170,7 @@ impl Engine {
         let Some(message) = unreadable.message else { return };
         let answerable = message.method().is_some_and(|method| method != Method::Ack)
             && message.top_via().is_some()
-            && self.trunks.source(&flow).is_some();
+            && self.trunks.source(&flow).is_some_and(|source| !source.trunk.is_access);
         if !answerable {
             return;
         }
@@ -227,7 +228,7 @@ impl Engine {
             };
             self.transactions.own(server, id);
             if let Some(call) = self.calls.get_mut(id) {
-                call.request(io!(self, now), side, server, message, bytes);
+                call.request(io!(self, now), side, server, message, bytes, flow);
             }
             return self.tidy(id);
         }
@@ -278,9 +279,15 @@ impl Engine {
         verdict: Option<Verdict>,
     ) {
         let said = said_caller(message, &source.trunk);
-        let own = said.filter(|number| source.trunk.is_trusted && number.len() <= 15);
+        let own = said.as_ref().filter(|_| source.trunk.is_trusted).map(|said| said.number);
+        let own = own.filter(|number| number.len() <= 15);
         let identity = own.map(|number| Identity::number(IdentityKind::Msisdn, number));
-        let who = Who { identities: identity.into_iter().collect(), said, verdict };
+        let who = Who {
+            identities: identity.into_iter().collect(),
+            said: said.as_ref().map(|said| said.number),
+            is_shown: said.is_some_and(|said| said.is_shown),
+            verdict,
+        };
         self.place_for(now, flow, server, message, bytes, source, who);
     }
 

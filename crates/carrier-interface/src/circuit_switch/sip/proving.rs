@@ -3,9 +3,10 @@
 use sip_protocol::{Flow, Message, Method, Millis, ServerId, Tokens};
 use smallvec::SmallVec;
 use tandem_domain::identifier::{Identity, IdentityKind};
+use tandem_platform::Unavailable;
 
-use super::call::Who;
 use super::call::credentials;
+use super::call::{Who, dialled};
 use super::engine::{Engine, io};
 use super::registrar::{Proof, Registrar};
 use super::trunks::Source;
@@ -62,14 +63,39 @@ impl Engine {
         self.lookups.push(Lookup { number, address });
     }
 
-    /// The secrets of a user, or that there is none.
-    pub fn looked_up(&mut self, now: Millis, lookup: Lookup, secrets: Option<Secrets>) {
+    /// The secrets of a user, none for one that is not known, or that nobody could say.
+    pub fn looked_up(
+        &mut self,
+        now: Millis,
+        lookup: Lookup,
+        secrets: Result<Secrets, Unavailable>,
+    ) {
         let Some(looked) = self.looked.remove(lookup.number) else { return };
         let Ok(message) = Message::decode(&looked.bytes) else { return };
         let Some(given) = credentials(&message) else { return };
         let method = message.method().unwrap_or(Method::Register);
         let status = if method == Method::Register { 401 } else { 407 };
-        let secrets = secrets.unwrap_or_default();
+        let called = dialled(message.uri(), &looked.source.trunk).map(|dialled| dialled.number);
+        let is_emergency = method == Method::Invite
+            && called.is_some_and(|number| self.trunks.is_emergency(number));
+        let secrets = match secrets {
+            Ok(secrets) => secrets,
+            Err(_) if is_emergency => {
+                let who =
+                    Who { identities: SmallVec::from_iter([lookup.address]), ..Who::default() };
+                let (flow, source) = (looked.flow, looked.source);
+                return self.place_for(
+                    now,
+                    flow,
+                    looked.server,
+                    &message,
+                    &looked.bytes,
+                    source,
+                    who,
+                );
+            }
+            Err(_) => return self.transactions.respond_simply(now, looked.server, &message, 503),
+        };
         match self.registrar.prove(&given, &secrets, method.as_bytes()) {
             Proof::Proved => {}
             Proof::Challenge { is_stale } => {

@@ -70,7 +70,7 @@ pub(super) enum Inbox {
     Broken(Flow),
     Replies(Vec<(u64, Result<Response, Unavailable>)>),
     Directive(Box<Directive>),
-    Secrets(Lookup, Option<Secrets>),
+    Secrets(Lookup, Result<Secrets, Unavailable>),
     Consent(u64, Consent),
     Certificate(CertificateUrl, Option<(Vec<u8>, u64)>),
     Originate(CallOrder),
@@ -421,7 +421,7 @@ async fn look_up(platform: Platform, answers: mpsc::UnboundedSender<Inbox>, look
         let calls = state.subscriber(line.subscriber())?.line(line)?.calls.as_deref()?;
         Some(calls.secrets.clone())
     });
-    let secrets = secrets.await.ok().flatten();
+    let secrets = secrets.await.map(Option::unwrap_or_default);
     // A server that has stopped needs no answer.
     let _ = answers.send(Inbox::Secrets(lookup, secrets));
 }

@@ -19,7 +19,7 @@ use super::engine::Engine;
 use super::trunks::Source;
 
 /// Values of one call that are looked at.
-const VALUES_MAX: usize = 4;
+const VALUES_MAX: usize = 8;
 /// Calls that wait for certificates.
 const WAITING_MAX: usize = 10_000;
 /// A certificate that may not be kept is kept for the calls that wait for it.
@@ -79,7 +79,27 @@ impl Stir {
         })
     }
 
-    /// Is one of the values good? One that diverts says for whom the call was before (RFC 8946 section 4.2).
+    /// Whom the call was for before it was sent on to this party, if somebody vouches for that.
+    fn diverted_from(
+        &self,
+        verifier: &Verifier,
+        values: &[&[u8]],
+        call: &Call,
+        now_seconds: u64,
+    ) -> Step<Option<Party>> {
+        for value in values.iter().filter(|value| Extension::of(value) == Some(Extension::Div)) {
+            match self.value(verifier, value, call, now_seconds) {
+                Step::Fetch(url) => return Step::Fetch(url),
+                Step::Done(Ok(Claims { statement: Statement::Diverted { from }, .. })) => {
+                    return Step::Done(Some(from));
+                }
+                Step::Done(_) => {}
+            }
+        }
+        Step::Done(None)
+    }
+
+    /// Is one of the values good? From the present destination back along those that divert (RFC 8946 section 4.2).
     fn judge(
         &self,
         verifier: &Verifier,
@@ -90,30 +110,28 @@ impl Stir {
         let party = |digits: Option<Digits>| Party::number(&digits?.to_string());
         let to = message.to().and_then(|to| dialled(to.uri, trunk)).map(|to| to.number);
         let called = dialled(message.uri(), trunk).map(|called| called.number);
-        let (Some(orig), Some(to), Some(called)) =
-            (party(said_caller(message, trunk)), party(to), party(called))
-        else {
+        let said = said_caller(message, trunk).map(|said| said.number);
+        let (Some(orig), Some(dest)) = (party(said), party(called)) else {
             return Step::Done(Err(None));
         };
         let values: SmallVec<[&[u8]; VALUES_MAX]> =
             message.all(Name::Identity).take(VALUES_MAX).collect();
-        let mut dest = to;
-        for value in values.iter().filter(|value| Extension::of(value) == Some(Extension::Div)) {
-            let call = Call { orig: orig.clone(), dest: called.clone() };
-            match self.value(verifier, value, &call, now_seconds) {
+        let mut call = Call { orig, dest };
+        for _ in 0..VALUES_MAX {
+            match self.diverted_from(verifier, &values, &call, now_seconds) {
                 Step::Fetch(url) => return Step::Fetch(url),
-                Step::Done(Ok(Claims { statement: Statement::Diverted { from }, .. })) => {
-                    dest = from;
-                }
-                Step::Done(_) => {}
+                Step::Done(Some(from)) => call.dest = from,
+                Step::Done(None) => break,
             }
         }
-        let call = Call { orig, dest };
+        let was_sent_on = to != called;
         let mut refusal = None;
         for value in values.iter().filter(|value| Extension::of(value) != Some(Extension::Div)) {
             match self.value(verifier, value, &call, now_seconds) {
                 Step::Fetch(url) => return Step::Fetch(url),
                 Step::Done(Ok(_)) => return Step::Done(Ok(())),
+                // Sent on by somebody who does not say so: it says nothing of a call to here.
+                Step::Done(Err(Refusal::OtherDestination)) if was_sent_on => {}
                 Step::Done(Err(why)) => refusal = Some(why),
             }
         }
@@ -121,14 +139,24 @@ impl Stir {
     }
 }
 
-/// The number that the message says calls: asserted by who is trusted, or else in From.
-pub(super) fn said_caller(message: &Message<'_>, trunk: &Trunk) -> Option<Digits> {
-    let asserted = message.elements(Name::PAssertedIdentity).filter(|_| trunk.is_trusted);
-    let mut numbers = asserted.chain(message.header(Name::From)).filter_map(|value| {
+/// The number that a message says calls.
+pub(super) struct Said {
+    pub number: Digits,
+    /// It stands in From.
+    pub is_shown: bool,
+}
+
+/// Asserted by who is trusted, or else in From.
+pub(super) fn said_caller(message: &Message<'_>, trunk: &Trunk) -> Option<Said> {
+    let number = |value: &[u8]| {
         let uri = sip_protocol::NameAddr::parse(value)?.uri;
         Some(dialled(uri, trunk)?.number).filter(|number| number.is_number())
-    });
-    numbers.next()
+    };
+    let shown = message.header(Name::From).and_then(number);
+    let asserted = message.elements(Name::PAssertedIdentity).filter(|_| trunk.is_trusted);
+    let asserted = asserted.filter_map(number).next();
+    let number = asserted.or(shown)?;
+    Some(Said { number, is_shown: shown == Some(number) })
 }
 
 impl Engine {
@@ -142,7 +170,9 @@ impl Engine {
         bytes: &[u8],
         source: Source,
     ) {
-        let Some(verifier) = self.stir.judges(&source.trunk) else {
+        let called = dialled(message.uri(), &source.trunk).map(|called| called.number);
+        let is_emergency = called.is_some_and(|number| self.trunks.is_emergency(number));
+        let Some(verifier) = self.stir.judges(&source.trunk).filter(|_| !is_emergency) else {
             return self.place(now, flow, server, message, bytes, source, None);
         };
         let judged = match self.stir.judge(&verifier, message, &source.trunk, now.0 / 1000) {

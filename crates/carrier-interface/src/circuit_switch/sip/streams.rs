@@ -23,6 +23,8 @@ const CONNECTIONS_MAX: usize = 10_000;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Of hosts that are no switch's, and of which no phone has registered yet.
 const STRANGERS_MAX: usize = 2_000;
+/// Of those, from one address; of an IPv6 network, from its /64.
+const STRANGERS_PER_HOST_MAX: usize = 64;
 /// A connection without a sign of life is closed.
 const IDLE: Duration = Duration::from_secs(3600);
 /// So long a phone has to say who it is.
@@ -34,7 +36,7 @@ type Queue = mpsc::Sender<Vec<u8>>;
 struct Open {
     queues: HashMap<u64, (Transport, SocketAddr, Queue)>,
     /// Connections of which nobody is known.
-    strangers: HashSet<u64>,
+    strangers: HashMap<u64, IpAddr>,
     by_remote: HashMap<(Transport, SocketAddr), u64>,
 }
 
@@ -169,14 +171,17 @@ impl Streams {
             };
             let is_strange = !self.is_host(remote);
             let mut open = self.lock();
+            let host = host_of(remote);
+            let same = || open.strangers.values().filter(|known| **known == host).count();
             if open.queues.len() >= CONNECTIONS_MAX
-                || (is_strange && open.strangers.len() >= STRANGERS_MAX)
+                || (is_strange
+                    && (open.strangers.len() >= STRANGERS_MAX || same() >= STRANGERS_PER_HOST_MAX))
             {
                 continue;
             }
             let (id, waiting) = self.register(&mut open, transport, remote);
             if is_strange {
-                open.strangers.insert(id);
+                open.strangers.insert(id, host);
             }
             drop(open);
             let (streams, acceptor) = (self.clone(), acceptor.clone());
@@ -214,7 +219,7 @@ impl Streams {
             tokio::select! {
                 () = &mut introduction, if is_new => {
                     is_new = false;
-                    if self.lock().strangers.contains(&flow.channel) {
+                    if self.lock().strangers.contains_key(&flow.channel) {
                         return Ok(());
                     }
                 }
@@ -249,5 +254,14 @@ impl Streams {
                 },
             }
         }
+    }
+}
+
+fn host_of(remote: SocketAddr) -> IpAddr {
+    match remote.ip() {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
+            IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into())
+        }
+        other => other,
     }
 }

@@ -186,9 +186,12 @@ impl Trunks {
     }
 
     /// Switches that could carry a call now, with what was measured of them.
-    pub fn candidates(&self, now: Millis) -> SmallVec<[Candidate; 8]> {
-        let usable =
-            self.switches.values().filter(|one| one.trunk.carries_calls && one.is_free(now));
+    pub fn candidates(&self, now: Millis, called: Digits) -> SmallVec<[Candidate; 8]> {
+        let is_emergency = self.is_emergency(called);
+        let usable = self.switches.values().filter(|one| {
+            one.trunk.carries_calls
+                && if is_emergency { one.is_open(now) } else { one.is_free(now) }
+        });
         let mut candidates: SmallVec<[Candidate; 8]> = usable
             .map(|one| Candidate {
                 trunk: one.peer,
@@ -201,9 +204,10 @@ impl Trunks {
     }
 
     /// Takes a channel for a call to the switch.
-    pub fn seize(&mut self, peer: PeerId, now: Millis) -> Option<Seized> {
+    pub fn seize(&mut self, peer: PeerId, now: Millis, called: Digits) -> Option<Seized> {
+        let is_emergency = self.is_emergency(called);
         let switch = self.switches.get_mut(&peer)?;
-        if !switch.is_free(now) {
+        if !(switch.is_free(now) || (is_emergency && switch.is_open(now))) {
             return None;
         }
         switch.begin(now);
@@ -309,8 +313,12 @@ impl Switch {
         (calls == 0 || self.active < calls) && (rate == 0 || begun < rate)
     }
 
+    fn is_open(&self, now: Millis) -> bool {
+        self.health.is_open(now, self.trunk.is_probed)
+    }
+
     fn is_free(&self, now: Millis) -> bool {
-        self.health.is_open(now, self.trunk.is_probed) && self.has_room(now)
+        self.is_open(now) && self.has_room(now)
     }
 
     fn begin(&mut self, now: Millis) {

@@ -108,6 +108,7 @@ fn context(request: &CreditControlRequest<'_>) -> Context {
         is_emergency: information.is_emergency,
         routing: other_party.filter(|_| direction != Direction::Terminating).and_then(routing),
         dialled: None,
+        is_unpriced: false,
     }
 }
 

@@ -8,6 +8,9 @@ use tandem_domain::routing::Route;
 
 use super::{BLeg, Call, Io};
 
+/// A header that says who we are, and its value.
+pub(in super::super) type Credential = (Name, Vec<u8>);
+
 /// What a next target is, as the INVITE needs it.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Way {
@@ -31,7 +34,7 @@ pub(in super::super) struct Tried {
     pub tag: Vec<u8>,
     pub cseq: u32,
     /// Which header, and its value.
-    pub credentials: Option<(Name, Vec<u8>)>,
+    pub credentials: Option<Credential>,
     /// Tags of other branches of a fork that answered and were hung up.
     pub strays: Vec<Box<[u8]>>,
     /// Min-SE: after a 422 what the switch wants (RFC 4028 section 7.3).
@@ -86,7 +89,7 @@ pub(super) fn proof(
     method: Method<'_>,
     uri: &[u8],
     message: &Message<'_>,
-) -> Option<(Name, Vec<u8>)> {
+) -> Option<Credential> {
     let (asked, answered) = match message.status() {
         401 => (Name::WwwAuthenticate, Name::Authorization),
         407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),

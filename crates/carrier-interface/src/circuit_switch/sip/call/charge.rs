@@ -16,6 +16,8 @@ use super::{Asked, Call, Ended, Io, State};
 const WITHOUT_END: u64 = u64::MAX / 1_000_000;
 /// The platform settles what it has not heard of for two hours.
 const TOLD_EVERY_SECONDS: u64 = 1800;
+/// What may be free is asked about until there is an answer.
+const ASKED_AGAIN_SECONDS: u64 = 5;
 
 /// One charging session of a call: the caller's, or that of a line that forwards.
 #[derive(Clone, Debug)]
@@ -147,6 +149,7 @@ impl Meter {
                 is_emergency: false,
                 routing: None,
                 dialled: None,
+                is_unpriced: false,
             },
             groups: SmallVec::from_iter([GroupRequest {
                 key: GroupKey::default(),
@@ -219,6 +222,7 @@ impl Call {
         });
         match outcome {
             Some(GroupOutcome::Granted(granted)) if granted.amount > 0 => meter.granted(&granted),
+            _ if self.is_emergency => meter.is_free(),
             Some(GroupOutcome::Free | GroupOutcome::Noted) => {
                 // It costs nothing from here on.
                 meter.is_free();
@@ -234,7 +238,7 @@ impl Call {
             None => {
                 meter.is_final = meter.free_until_told.is_none();
                 meter.free_until_told =
-                    meter.free_until_told.map(|_| meter.reported_seconds + TOLD_EVERY_SECONDS);
+                    meter.free_until_told.map(|_| meter.reported_seconds + ASKED_AGAIN_SECONDS);
             }
         }
         let meter = &self.meters[index];

@@ -79,7 +79,7 @@ impl Call {
         self.close(io, EndCause::Normal);
         self.state = State::Rerouting;
         self.deadline = Millis(io.now.0 + super::SILENCE_MAX);
-        self.called = number;
+        (self.called, self.routing) = (number, None);
         self.redirects += 1;
         let party = CallParty::Caller(self.who.identities.clone());
         self.ask_to_place(io, party, Asked::Place);

@@ -43,6 +43,8 @@ pub(in super::super) struct Who {
     pub identities: SmallVec<[Identity; 2]>,
     /// The number that the switch says calls, believed or not.
     pub said: Option<Digits>,
+    /// It stands in From, for everybody to see.
+    pub is_shown: bool,
     /// Does anybody vouch for it? None: nobody was asked.
     pub verdict: Option<Verdict>,
 }
@@ -54,12 +56,33 @@ pub(in super::super) fn dialled(uri: &[u8], trunk: &Trunk) -> Option<Dialled> {
         return Some(Dialled { number, written: None, routing: None });
     }
     let uri = Uri::parse(uri)?;
-    let name = std::str::from_utf8(uri.user_name()).ok()?;
-    trunk.dialled(name, std::str::from_utf8(uri.telephone_params()).ok()?)
+    let name = unescaped(uri.user_name())?;
+    trunk.dialled(&name, std::str::from_utf8(uri.telephone_params()).ok()?)
 }
+
+/// A session that is never refreshed would never be found dead.
+const SESSION_SECONDS_MAX: u32 = 86_400;
 
 /// Emergency calls of phones that know no number for them (RFC 5031).
 const EMERGENCY: &[u8] = b"urn:service:sos";
+
+/// With `%23` and its like read (RFC 3261 section 19.1.2): a `#` cannot stand in a URI itself.
+fn unescaped(name: &[u8]) -> Option<String> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let [first, others @ ..] = rest {
+        let (octet, left) = match (first, others) {
+            (b'%', [high, low, left @ ..]) => {
+                let digit = |octet: u8| char::from(octet).to_digit(16);
+                (u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?, left)
+            }
+            _ => (*first, others),
+        };
+        plain.push(octet);
+        rest = left;
+    }
+    String::from_utf8(plain).ok()
+}
 
 /// Begins a call and asks the platform about it. An INVITE that cannot be served gets its answer here.
 pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_>) -> Option<Call> {
@@ -75,7 +98,8 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
     let seconds = timer.map_or(wanted, |timer| timer.seconds.min(wanted.max(MIN_SE_SECONDS)));
     // Shorter than the caller stands it may not be (RFC 4028 section 9).
     let least = invite.number(Name::MinSe).and_then(|least| u32::try_from(least).ok());
-    let seconds = if seconds > 0 { seconds.max(least.unwrap_or(0)) } else { 0 };
+    let least = least.unwrap_or(0).min(SESSION_SECONDS_MAX);
+    let seconds = if seconds > 0 { seconds.max(least) } else { 0 };
     let supports_timer = invite.lists(Name::Supported, "timer");
     let by_them = timer.is_some_and(|timer| timer.refresher == Some(Refresher::Uac));
     let (essentials, introduction) = in_common(io, arrival, &tag);
@@ -122,7 +146,7 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
         line: None,
         refresh_at: [Millis(u64::MAX); 2],
         told: Default::default(),
-        refreshing: [None; 2],
+        refreshing: [None, None],
         wake_at: Millis(0),
         deadline: io.now.plus(RINGING_MAX),
         to_answer_in: None,
@@ -227,7 +251,7 @@ impl Call {
             called: self.called,
             dialled: self.dialled.take(),
             routing: self.routing.take(),
-            candidates: io.trunks.candidates(io.now),
+            candidates: io.trunks.candidates(io.now, self.called),
             draw: (io.transactions.tokens.draw() % 100) as u8,
         };
         let meter = Meter::new(&request.key, self.a.trunk);
@@ -259,6 +283,10 @@ impl Call {
         if self.state == State::Over {
             return self.close(io, EndCause::Normal);
         }
+        if matches!(self.state, State::Ringing | State::Answered) {
+            // An emergency call that did not wait for this.
+            return self.arm(io);
+        }
         self.line = self.line.or(plan.payer);
         self.called = plan.called;
         self.routing = plan.routing;
@@ -282,13 +310,16 @@ impl Call {
     /// An emergency call goes out though nobody can say anything about it.
     pub(in super::super) fn connect_unasked(&mut self, io: &mut Io<'_>) {
         self.is_emergency = true;
-        self.note("not recorded: the platform did not answer");
-        let routes = io.trunks.candidates(io.now).into_iter().take(ROUTES_MAX).map(|one| Route {
-            trunk: one.trunk,
-            carrier: one.carrier,
-            margin: Amount::ZERO,
-            is_waived: false,
-        });
+        self.note("connected before the platform answered");
+        let routes =
+            io.trunks.candidates(io.now, self.called).into_iter().take(ROUTES_MAX).map(|one| {
+                Route {
+                    trunk: one.trunk,
+                    carrier: one.carrier,
+                    margin: Amount::ZERO,
+                    is_waived: false,
+                }
+            });
         self.deadline = io.now.plus(super::POST_DIAL_MAX);
         self.go_to(io, CallTarget::Carriers(routes.collect()));
         self.arm(io);
@@ -349,7 +380,7 @@ impl Call {
             other => other,
         };
         self.diversions.push(format!("<sip:+{}@{domain}>;reason={reason}", self.called));
-        self.called = number;
+        (self.called, self.routing) = (number, None);
         self.targets.clear();
         self.to_answer_in = None;
         self.state = State::Rerouting;

@@ -30,6 +30,7 @@ use tandem_domain::digits::Digits;
 use tandem_domain::identifier::{LineId, PeerId};
 use tandem_domain::routing::Route;
 
+use again::Credential;
 pub(super) use charge::Meter;
 pub(super) use consent::Consent;
 pub(super) use end::Ended;
@@ -203,7 +204,7 @@ pub(super) struct Call {
     /// The last description of the media that each leg was told.
     pub told: [Box<[u8]>; 2],
     /// The refresh of ours that is out on each leg, and whether it says who we are.
-    pub refreshing: [Option<(ClientId, bool)>; 2],
+    pub refreshing: [Option<(ClientId, Option<Credential>)>; 2],
     /// The wheel's entry that counts; earlier ones are stale.
     pub wake_at: Millis,
     pub deadline: Millis,
@@ -395,6 +396,7 @@ impl Call {
         }
         self.wake_at = Millis(0);
         match self.state {
+            State::Authorising if io.trunks.is_emergency(self.called) => self.connect_unasked(io),
             State::Authorising | State::Rerouting | State::Consent => {
                 // The platform did not decide in time: nobody waits any longer.
                 self.refuse_a(io, refusals::OVERLOADED);

@@ -104,7 +104,7 @@ pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Opt
         line: None,
         refresh_at: [Millis(u64::MAX); 2],
         told: Default::default(),
-        refreshing: [None; 2],
+        refreshing: [None, None],
         wake_at: Millis(0),
         deadline: io.now.plus(SILENCE_MAX),
         to_answer_in: None,

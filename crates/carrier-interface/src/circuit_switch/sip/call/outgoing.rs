@@ -86,7 +86,7 @@ impl Call {
     fn try_carrier(&mut self, io: &mut Io<'_>, route: Route) {
         let waived = if route.is_waived { ", margin waived" } else { "" };
         let name = io.trunks.name(route.trunk).to_owned();
-        let Some(trunk) = io.trunks.seize(route.trunk, io.now) else {
+        let Some(trunk) = io.trunks.seize(route.trunk, io.now, self.called) else {
             self.note(&format!("{name}: full or down"));
             return self.try_next(io, false);
         };

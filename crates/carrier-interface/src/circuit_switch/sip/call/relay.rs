@@ -5,10 +5,11 @@ use sip_protocol::fields::RAck;
 use sip_protocol::session_timer::{MIN_SE_SECONDS, Refresher, SessionExpires, SessionTimer};
 use sip_protocol::status::q850_of;
 use sip_protocol::transaction::copy_essentials;
-use sip_protocol::{ClientId, Message, MessageWriter, Method, Name, ServerId};
+use sip_protocol::{ClientId, Flow, Message, MessageWriter, Method, Name, ServerId};
 
 use tandem_domain::charging::EndCause;
 
+use super::again::Credential;
 use super::{Call, Ended, Io, Opening, Side, State};
 use crate::circuit_switch::sip::headers;
 
@@ -22,7 +23,7 @@ pub(in super::super) struct Relay {
     offers: bool,
     request: Box<[u8]>,
     /// Who we are, to a switch that asked.
-    credentials: Option<(Name, Vec<u8>)>,
+    credentials: Option<Credential>,
     /// The CSeq of the relayed INVITE, for its ACK.
     cseq: u32,
     /// A 2xx to a relayed INVITE waits for the ACK of who sent it.
@@ -38,21 +39,25 @@ impl Call {
         server: ServerId,
         message: &Message<'_>,
         bytes: &[u8],
+        flow: Flow,
     ) {
         let Some(method) = message.method() else { return };
         if self.state == State::Over && method != Method::Bye {
             return io.transactions.respond_simply(io.now, server, message, 481);
         }
         self.alive_at = None;
-        if let (Some(flow), Some(dialog)) = (io.transactions.flow_of(server), self.dialog(side))
-            && dialog.keeps_flow
-        {
-            // The phone's way to us may have become another one.
-            dialog.flow = flow;
-        }
-        let in_order = self.dialog(side).map(|dialog| dialog.take(message));
-        if in_order == Some(Order::OutOfOrder) {
-            return io.transactions.respond_simply(io.now, server, message, 500);
+        if let Some(dialog) = self.dialog(side) {
+            let from = message.from().and_then(|from| from.tag()).unwrap_or_default();
+            if *dialog.remote_tag != *from {
+                return io.transactions.respond_simply(io.now, server, message, 481);
+            }
+            if dialog.take(message) == Order::OutOfOrder {
+                return io.transactions.respond_simply(io.now, server, message, 500);
+            }
+            if dialog.keeps_flow {
+                // The phone's way to us may have become another one.
+                dialog.flow = flow;
+            }
         }
         match method {
             Method::Bye => self.bye(io, side, server, message),
@@ -121,7 +126,7 @@ impl Call {
         side: Side,
         server: ServerId,
         (message, bytes): (&Message<'_>, &[u8]),
-        credentials: Option<(Name, Vec<u8>)>,
+        credentials: Option<Credential>,
     ) {
         let Some(method) = message.method() else { return };
         let id = self.id;
@@ -267,12 +272,7 @@ impl Call {
     }
 
     /// What meets the challenge of the switch on that side, if it is one and we can.
-    fn proof(
-        &mut self,
-        io: &mut Io<'_>,
-        side: Side,
-        message: &Message<'_>,
-    ) -> Option<(Name, Vec<u8>)> {
+    fn proof(&mut self, io: &mut Io<'_>, side: Side, message: &Message<'_>) -> Option<Credential> {
         let trunk = self.trunk(side)?;
         let method = Method::parse(message.cseq()?.method);
         let target = self.dialog(side)?.target.clone();
@@ -291,9 +291,11 @@ impl Call {
         if cseq.method == b"INVITE" && (200..300).contains(&message.status()) {
             self.acknowledge_refresh(io, side, client, cseq.number);
         }
-        let out = self.refreshing[side as usize].filter(|(out, _)| *out == client);
-        let Some((_, has_proved)) = out.filter(|_| message.status() >= 200) else { return };
-        self.refreshing[side as usize] = None;
+        let out = &mut self.refreshing[side as usize];
+        if message.status() < 200 || !out.as_ref().is_some_and(|(out, _)| *out == client) {
+            return;
+        }
+        let has_proved = out.take().is_some_and(|(_, credentials)| credentials.is_some());
         if self.state != State::Answered {
             return;
         }
@@ -330,12 +332,18 @@ impl Call {
     }
 
     fn acknowledge_refresh(&mut self, io: &mut Io<'_>, side: Side, client: ClientId, cseq: u32) {
+        let out = self.refreshing[side as usize].as_ref().filter(|(out, _)| *out == client);
+        let credentials = out.and_then(|(_, credentials)| credentials.clone());
         let Some(dialog) = self.dialog(side) else { return };
         let flow = dialog.next_hop();
         let dialog = dialog.clone();
         let via = super::end::ack_via(io, &flow);
         io.transactions.ack(client, flow, |out| {
-            dialog.begin(out, Method::Ack, &via, cseq).finish(&[]);
+            let mut ack = dialog.begin(out, Method::Ack, &via, cseq);
+            if let Some((name, value)) = &credentials {
+                ack.header(*name, value);
+            }
+            ack.finish(&[]);
         });
     }
 
@@ -438,8 +446,10 @@ impl Call {
             }
             return self.cut(io, Ended::Dead(relay.from.other()));
         }
-        let silent =
-            self.refreshing.iter().position(|out| out.is_some_and(|(out, _)| out == client));
+        let silent = self
+            .refreshing
+            .iter()
+            .position(|out| out.as_ref().is_some_and(|(out, _)| *out == client));
         if let (State::Answered, Some(index)) = (self.state, silent) {
             self.cut(io, Ended::Dead(if index == 0 { Side::A } else { Side::B }));
         }
@@ -454,7 +464,7 @@ impl Call {
         self.refresh_as(io, side, None);
     }
 
-    fn refresh_as(&mut self, io: &mut Io<'_>, side: Side, credentials: Option<(Name, Vec<u8>)>) {
+    fn refresh_as(&mut self, io: &mut Io<'_>, side: Side, credentials: Option<Credential>) {
         let Some(timer) = self.timer(side) else { return };
         let method = self.refresh_method(side);
         let id = self.id;
@@ -487,7 +497,7 @@ impl Call {
             request.finish(&told);
         });
         self.tell(side, &told);
-        self.refreshing[side as usize] = Some((client, credentials.is_some()));
+        self.refreshing[side as usize] = Some((client, credentials));
         self.refreshed(io.now, side);
     }
 }

@@ -2,7 +2,7 @@
 
 use sip_protocol::{Message, Name};
 use smallvec::SmallVec;
-use stir_protocol::{Attestation, Claims, OriginationId, Party, Statement};
+use stir_protocol::{Attestation, Claims, OriginationId, Party, Statement, Verdict};
 use tandem_domain::digits::Digits;
 
 use super::again::Way;
@@ -20,7 +20,7 @@ impl Call {
         let from = match (self.is_private(invite), self.number) {
             (true, _) => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
             (false, Some(number)) => format!("<sip:+{number}@{}>", io.local.domain).into_bytes(),
-            (false, None) if self.who.verdict.is_some() && self.who.said.is_some() => {
+            (false, None) if self.who.verdict.is_some() && self.who.is_shown => {
                 self.judged_caller(io, way).unwrap_or_default()
             }
             (false, None) => {
@@ -75,7 +75,9 @@ impl Call {
         let identity = match self.number {
             Some(number) => format!("<sip:+{number}@{}>", io.local.domain).into_bytes(),
             None if !self.a.trusted => return None,
-            None if self.who.verdict.is_some() => self.judged_caller(io, way)?,
+            None if self.who.verdict.is_some() && self.who.said.is_some() => {
+                self.judged_caller(io, way)?
+            }
             None => invite.header(Name::PAssertedIdentity)?.to_vec(),
         };
         Some((identity, hidden))
@@ -92,10 +94,11 @@ impl Call {
         let mut vouchers: SmallVec<[Vec<u8>; 2]> = came.take(8).collect();
         let shown = self.number.or(self.who.said);
         let is_diverted = self.called != self.called_first;
-        if shown != self.who.said || (is_diverted && self.forwards == 0) {
+        let is_hidden = self.is_private(invite) && !way.trusted;
+        let is_false = self.who.verdict == Some(Verdict::Failed);
+        if is_hidden || is_false || shown != self.who.said || (is_diverted && self.forwards == 0) {
             vouchers.clear();
         }
-        let is_hidden = self.is_private(invite) && !way.trusted;
         let (Some(signer), Some(orig)) = (io.signer.filter(|_| way.is_signed_for), shown) else {
             return vouchers;
         };

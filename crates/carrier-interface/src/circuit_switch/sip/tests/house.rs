@@ -54,6 +54,8 @@ pub struct House {
     /// What was sent and not looked at yet: to which port, and what.
     pub sent: Vec<(u16, String)>,
     pub is_deaf: bool,
+    /// The platform neither answers nor refuses.
+    pub is_silent: bool,
     pub seconds_used: u64,
     pub trail: String,
     /// Why calls were refused, as their records say.
@@ -72,6 +74,7 @@ impl House {
             now: Millis(1_800_000_000_000),
             sent: Vec::new(),
             is_deaf: false,
+            is_silent: false,
             seconds_used: 0,
             trail: String::new(),
             declined: Vec::new(),
@@ -239,6 +242,12 @@ impl House {
         }
     }
 
+    pub fn refuses(&mut self, order: Administer) {
+        let administration = Administration { role: Role::Broker, idempotency: None, order };
+        let response = self.decide(&Command::Administer(Box::new(administration)));
+        assert!(matches!(response, Response::Administered(Err(_))), "{response:?}");
+    }
+
     fn install(&mut self, directions: &[Option<Direction>]) -> PriceListId {
         let price = Price::flat(Unit::Seconds, 1, "0.01".parse().expect("amount"));
         let row = |direction: &Option<Direction>| RateSpec {
@@ -284,6 +293,9 @@ impl House {
             let asks: Vec<_> = self.engine.asks.drain(..).collect();
             if asks.is_empty() {
                 break;
+            }
+            if self.is_silent {
+                continue;
             }
             for (call, meter, asked, command) in asks {
                 let reply = if self.is_deaf {

@@ -71,14 +71,19 @@ impl World {
     }
 
     fn signed_by_other(&self, orig: &str) -> String {
+        let statement = Statement::Shaken {
+            attestation: Attestation::Full,
+            origination_id: OriginationId::of(1, 2),
+        };
+        self.stated_by_other(orig, BOB, statement)
+    }
+
+    fn stated_by_other(&self, orig: &str, dest: &str, statement: Statement) -> String {
         let claims = Claims {
             orig: Party::number(orig).expect("a number"),
-            dest: vec![Party::number(BOB).expect("a number")],
+            dest: vec![Party::number(dest).expect("a number")],
             issued_at_seconds: self.house.now.0 / 1000,
-            statement: Statement::Shaken {
-                attestation: Attestation::Full,
-                origination_id: OriginationId::of(1, 2),
-            },
+            statement,
         };
         self.other.sign(&claims).expect("it can be signed")
     }
@@ -215,4 +220,72 @@ fn where_it_is_required_a_call_that_nobody_vouches_for_is_refused_in_the_standar
     let invite = world.house.expect(CALLED, "INVITE");
     world.house.hear(CALLED, &answer(&invite, "200 OK", "", "v=0"));
     world.house.expect(CALLING, "SIP/2.0 200");
+}
+
+#[test]
+fn a_call_that_was_sent_on_is_followed_back_to_whom_it_was_for() {
+    let mut world = world();
+    world.forwards();
+    world.vouching(Vouching::Required);
+    let (first, second) = ("+33111111111", "+33222222222");
+    let shaken = Statement::Shaken {
+        attestation: Attestation::Full,
+        origination_id: OriginationId::of(1, 2),
+    };
+    let from =
+        |number: &str| Statement::Diverted { from: Party::number(number).expect("a number") };
+    let shaken = world.stated_by_other(STRANGER, first, shaken);
+    let to_second = world.stated_by_other(STRANGER, second, from(first));
+    let to_bob = world.stated_by_other(STRANGER, BOB, from(second));
+    let all = format!("{shaken}\r\nIdentity: {to_second}\r\nIdentity: {to_bob}");
+    world.stranger_calls("whole", Some(&all));
+    world.certificate_arrives();
+    let invite = world.house.expect(CALLED, "INVITE");
+    assert!(invite.contains("verstat=TN-Validation-Passed"), "{invite}");
+    // With a step missing it was said of another call.
+    let broken = format!("{shaken}\r\nIdentity: {to_bob}");
+    world.stranger_calls("broken", Some(&broken));
+    world.house.expect(CALLING, "SIP/2.0 438");
+    // Played again towards somebody else, under the To of the call that it was made for.
+    let theirs = world.signed_by_other(STRANGER);
+    let text = world.house.invite_text("replayed", ANN, &format!("Identity: {theirs}\r\n"));
+    let from_ann = format!("From: <sip:{ANN}@x>");
+    let text = text.replace(&from_ann, &format!("From: <sip:{STRANGER}@x>"));
+    let text = text.replace(&format!("To: <sip:{ANN}@x>"), &format!("To: <sip:{BOB}@x>"));
+    world.house.hear(CALLING, &text);
+    world.house.expect(CALLING, "SIP/2.0 428");
+}
+
+#[test]
+fn what_is_signed_tells_no_more_than_what_is_shown() {
+    let mut world = world();
+    world.house.trust(CALLED, false);
+    let theirs = world.signed_by_other(ANN);
+    let hidden = format!("Privacy: id\r\nIdentity: {theirs}\r\n");
+    world.house.invite(ELSEWHERE, &hidden);
+    let invite = world.house.expect(CALLED, "INVITE");
+    assert_eq!(value(&invite, Name::Identity), "", "{invite}");
+    // An assertion that From does not show stays between those who trust each other.
+    world.forwards();
+    world.vouching(Vouching::Told);
+    let text = world.house.invite_text(
+        "shown",
+        BOB,
+        &format!("P-Asserted-Identity: <sip:{STRANGER}@x>\r\n"),
+    );
+    let text = text.replace(&format!("From: <sip:{ANN}@x>"), "From: <sip:+498001234@x>");
+    world.house.hear(CALLING, &text);
+    let invite = world.house.expect(CALLED, "INVITE");
+    assert!(invite.contains("From: <sip:+498001234@") && !invite.contains(STRANGER), "{invite}");
+    // What was found false goes no further, and we say only where the call came in.
+    world.house.trust(CALLED, true);
+    let lie = world.signed_by_other("+33999999999");
+    world.stranger_calls("lie", Some(&lie));
+    let invite = world.house.expect(CALLED, "INVITE");
+    assert!(!invite.contains(&lie), "{invite}");
+    let claims = world.verified(&invite, STRANGER, ELSEWHERE);
+    assert!(matches!(
+        claims.statement,
+        Statement::Shaken { attestation: Attestation::Gateway, .. }
+    ));
 }
