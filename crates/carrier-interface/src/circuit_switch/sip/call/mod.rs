@@ -10,6 +10,7 @@ mod end;
 mod incoming;
 mod originate;
 mod outgoing;
+mod refresh;
 mod relay;
 mod resume;
 mod vouch;
