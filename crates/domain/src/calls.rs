@@ -84,13 +84,13 @@ pub struct Trunk {
     /// What is made of signatures of calls that come from there.
     #[n(19)]
     #[cbor(default)]
-    pub vouching: Vouching,
+    pub verification: Verification,
 }
 
 /// How much it counts who vouches for a caller's number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
-pub enum Vouching {
+pub enum Verification {
     /// Nothing: signatures only pass through.
     #[n(0)]
     #[default]
@@ -105,6 +105,32 @@ pub enum Vouching {
 
 impl Trunk {
     pub const PASSES_MAX: usize = 32;
+
+    /// To a trusted switch there over UDP, without limits, its numbers as in a country with `00` and `0`.
+    pub fn to(address: &str, country_code: &str) -> Trunk {
+        Trunk {
+            address: address.into(),
+            transport: TrunkTransport::Udp,
+            is_access: false,
+            is_trusted: true,
+            country_code: country_code.into(),
+            international_prefix: "00".into(),
+            national_prefix: "0".into(),
+            calls_max: 0,
+            calls_per_second_max: 0,
+            session_seconds: 1800,
+            carries_calls: true,
+            md5_only: false,
+            is_probed: true,
+            tls_name: None,
+            user: None,
+            password: None,
+            takes_routing_numbers: false,
+            passes: Vec::new(),
+            is_signed_for: false,
+            verification: Verification::default(),
+        }
+    }
 }
 
 /// What a line, or all lines of a VNO, may call.

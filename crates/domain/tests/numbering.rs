@@ -1,32 +1,11 @@
 //! Numbers as they are written, and what they mean (RFC 3966, RFC 4694).
 
-use tandem_domain::calls::{Trunk, TrunkTransport, Vouching};
+use tandem_domain::calls::Trunk;
 use tandem_domain::digits::Digits;
 use tandem_domain::numbering::Dialled;
 
 fn trunk() -> Trunk {
-    Trunk {
-        address: "192.0.2.1:5060".into(),
-        transport: TrunkTransport::Udp,
-        is_access: false,
-        is_trusted: true,
-        country_code: "49".into(),
-        international_prefix: "00".into(),
-        national_prefix: "0".into(),
-        calls_max: 0,
-        calls_per_second_max: 0,
-        session_seconds: 1800,
-        carries_calls: true,
-        md5_only: false,
-        is_probed: true,
-        tls_name: None,
-        user: None,
-        password: None,
-        takes_routing_numbers: false,
-        passes: Vec::new(),
-        is_signed_for: false,
-        vouching: Vouching::Ignored,
-    }
+    Trunk::to("192.0.2.1:5060", "49")
 }
 
 fn dialled(text: &str) -> Option<Dialled> {

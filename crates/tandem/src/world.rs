@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use anyhow::bail;
 use tandem_domain::access::Role;
-use tandem_domain::calls::{Trunk, TrunkTransport, Vouching};
+use tandem_domain::calls::Trunk;
 use tandem_domain::catalogue::{PriceListOwner, Proration, Rollover, Scope};
 use tandem_domain::command::{
     Administer, Administration, Command, NewAllowance, NewLine, NewOffer, NewPriceList,
@@ -210,28 +210,7 @@ impl<'a> World<'a> {
             standing: Standing::Active,
             is_agent: false,
             requires_tls: false,
-            trunk: Some(Box::new(Trunk {
-                address: address.to_string().into(),
-                transport: TrunkTransport::Udp,
-                is_access: false,
-                is_trusted: true,
-                country_code: "49".into(),
-                international_prefix: "00".into(),
-                national_prefix: "0".into(),
-                calls_max: 0,
-                calls_per_second_max: 0,
-                session_seconds: 1800,
-                carries_calls,
-                md5_only: false,
-                is_probed: true,
-                tls_name: None,
-                user: None,
-                password: None,
-                takes_routing_numbers: false,
-                passes: Vec::new(),
-                is_signed_for: false,
-                vouching: Vouching::Ignored,
-            })),
+            trunk: Some(Box::new(Trunk { carries_calls, ..Trunk::to(&address.to_string(), "49") })),
         })?;
         Ok(())
     }

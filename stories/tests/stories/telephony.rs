@@ -205,10 +205,10 @@ pub fn talks() -> Scenario {
     Scenario::called().receive("INVITE").answer(180, "").answer_with_body(200, "").receive("ACK")
 }
 
-/// Hears ringing and the answer, talks a moment and hangs up.
-pub fn calls_and_hangs_up() -> Scenario {
+/// Hears ringing and the answer, talks a moment and hangs up. `more`: header lines of its INVITE.
+pub fn calls_and_hangs_up(more: &str) -> Scenario {
     Scenario::calling(ANN)
-        .invite("")
+        .invite(more)
         .may_hear(100)
         .may_hear(180)
         .expect(200)

@@ -39,7 +39,7 @@ fn a_carrier_that_asks_who_calls_is_told_and_the_call_is_charged_as_any_other() 
         .receive_with("ACK", "2 ACK", "CSeq")
         .receive_with("BYE", "3 BYE", "CSeq")
         .answer(200, "");
-    world.play("credentials", ABROAD, calls_and_hangs_up(), &[(0, called)]);
+    world.play("credentials", ABROAD, calls_and_hangs_up(""), &[(0, called)]);
     let record = &world.records(1)[0];
     let trail = record["trail"].as_str().unwrap_or_default();
     assert!(trail.contains("; alpha-1 (margin 0.03); 401; answered"), "{trail}");
@@ -96,15 +96,15 @@ fn a_call_is_taken_on_the_word_of_its_provider_and_ours_go_out_signed() {
         trunk.as_object_mut().expect("an object").extend(more.as_object().expect("one").clone());
         trunk
     };
-    let home = |vouching: &str| {
-        let body = trunk(world.home, json!({"carries_calls": false, "vouching": vouching}));
+    let home = |verification: &str| {
+        let body = trunk(world.home, json!({"carries_calls": false, "verification": verification}));
         world.broker.ask("PUT", "/v1/carriers/home/trunks/home-1", body);
     };
     let alpha = trunk(world.carriers[0], json!({"signed": true}));
     world.broker.ask("PUT", "/v1/carriers/alpha/trunks/alpha-1", alpha);
     home("required");
     let calling = Scenario::calling(ANN).invite("").may_hear(100).expect(428).ack_refusal(1, 3);
-    world.play("unvouched", ABROAD, calling, &[]);
+    world.play("unverified", ABROAD, calling, &[]);
 
     let url = CertificateUrl::parse(THEIRS).expect("a URL");
     let other = Signer::from_pem(theirs.pem().as_bytes(), url).expect("a key");
@@ -119,22 +119,14 @@ fn a_call_is_taken_on_the_word_of_its_provider_and_ours_go_out_signed() {
         },
     });
     let identity = identity.expect("it can be signed");
-    let calling = Scenario::calling(ANN)
-        .invite(&format!("Identity: {identity}\n"))
-        .may_hear(100)
-        .may_hear(180)
-        .expect(200)
-        .ack(1)
-        .pause(1200)
-        .request("BYE", 2, "")
-        .expect(200);
+    let calling = calls_and_hangs_up(&format!("Identity: {identity}\n"));
     let hears = |voucher: &str| {
         let called = Scenario::called().receive_invite_with(&format!("info=.https://{voucher}"));
         called.answer_with_body(200, "").receive("ACK").receive("BYE").answer(200, "")
     };
     world.play("vouched", ABROAD, calling, &[(0, hears("sti.other.example"))]);
     home("ignored");
-    world.play("signed", ABROAD, calls_and_hangs_up(), &[(0, hears("sti.tandem.example"))]);
+    world.play("signed", ABROAD, calls_and_hangs_up(""), &[(0, hears("sti.tandem.example"))]);
     assert_eq!(world.records(2).len(), 2, "who is refused at the border is nobody's caller");
     world.audited();
 }

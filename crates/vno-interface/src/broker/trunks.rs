@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use sip_protocol::Name;
-use tandem_domain::calls::{Trunk, TrunkTransport, Vouching};
+use tandem_domain::calls::{Trunk, TrunkTransport, Verification};
 use tandem_domain::command::Administer;
 use tandem_domain::party::{Peer, Standing};
 use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
@@ -58,7 +58,7 @@ pub struct TrunkBody {
     pub signed: bool,
     /// What is made of signatures of calls from there: ignored, told (the called side learns of it as `verstat`) or
     /// required (calls that nobody vouches for are refused).
-    pub vouching: String,
+    pub verification: String,
     pub standing: Option<String>,
 }
 
@@ -84,7 +84,7 @@ impl Default for TrunkBody {
             takes_routing_numbers: false,
             passes: Vec::new(),
             signed: false,
-            vouching: "ignored".into(),
+            verification: "ignored".into(),
             standing: None,
         }
     }
@@ -126,10 +126,10 @@ impl TrunkShown {
                 takes_routing_numbers: trunk.takes_routing_numbers,
                 passes: trunk.passes.iter().map(|name| name.to_string()).collect(),
                 signed: trunk.is_signed_for,
-                vouching: match trunk.vouching {
-                    Vouching::Ignored => "ignored",
-                    Vouching::Told => "told",
-                    Vouching::Required => "required",
+                verification: match trunk.verification {
+                    Verification::Ignored => "ignored",
+                    Verification::Told => "told",
+                    Verification::Required => "required",
                 }
                 .into(),
                 standing: Some(peer.standing.name().into()),
@@ -196,11 +196,11 @@ pub async fn put(
         takes_routing_numbers: wanted.takes_routing_numbers,
         passes: passes(&wanted.passes)?,
         is_signed_for: wanted.signed,
-        vouching: match wanted.vouching.as_str() {
-            "ignored" => Vouching::Ignored,
-            "told" => Vouching::Told,
-            "required" => Vouching::Required,
-            _ => return Err(Problem::invalid("vouching: expected ignored, told or required")),
+        verification: match wanted.verification.as_str() {
+            "ignored" => Verification::Ignored,
+            "told" => Verification::Told,
+            "required" => Verification::Required,
+            _ => return Err(Problem::invalid("verification: expected ignored, told or required")),
         },
     };
     let order = Administer::SetPeer {

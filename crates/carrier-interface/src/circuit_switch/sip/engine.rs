@@ -59,6 +59,15 @@ pub(super) struct Engine {
     merged: HashMap<u64, u64>,
 }
 
+/// A request, and where it comes from.
+pub(super) struct Incoming<'a, 'm> {
+    pub flow: Flow,
+    pub server: ServerId,
+    pub message: &'a Message<'m>,
+    pub bytes: &'a [u8],
+    pub source: Source,
+}
+
 /// Splits the engine so that a call can work with everything else.
 macro_rules! io {
     ($engine:expr, $now:expr) => {
@@ -150,7 +159,10 @@ impl Engine {
             return;
         }
         match self.transactions.receive(now, flow, &message) {
-            Event::Request(server) => self.request(now, flow, server, &message, bytes, source),
+            Event::Request(server) => {
+                let message = &message;
+                self.request(now, Incoming { flow, server, message, bytes, source });
+            }
             Event::Ack => self.ack(now, &message),
             Event::Cancel(invite, owner) => {
                 if let Some(call) = self.calls.get_mut(owner) {
@@ -213,15 +225,8 @@ impl Engine {
         (*dialog.local_tag == *tag && *dialog.call_id == *call_id).then_some((id, side))
     }
 
-    fn request(
-        &mut self,
-        now: Millis,
-        flow: Flow,
-        server: ServerId,
-        message: &Message<'_>,
-        bytes: &[u8],
-        source: Source,
-    ) {
+    fn request(&mut self, now: Millis, incoming: Incoming<'_, '_>) {
+        let Incoming { flow, server, message, bytes, ref source } = incoming;
         if let Some(tag) = message.to().and_then(|to| to.tag()) {
             let Some((id, side)) = self.find(tag, message.call_id()) else {
                 return self.transactions.respond_simply(now, server, message, 481);
@@ -234,13 +239,13 @@ impl Engine {
         }
         match message.method() {
             Some(Method::Invite) if source.trunk.is_access => {
-                self.look_up(now, flow, server, message, bytes, source);
+                self.look_up(now, incoming);
             }
             Some(Method::Invite) => {
-                self.arrive(now, flow, server, message, bytes, source);
+                self.arrive(now, incoming);
             }
             Some(Method::Register) if source.trunk.is_access => {
-                self.look_up(now, flow, server, message, bytes, source);
+                self.look_up(now, incoming);
             }
             Some(Method::Options) => self.with_allow(now, server, message, 200),
             Some(Method::Other(_)) => self.with_allow(now, server, message, 501),
@@ -267,17 +272,13 @@ impl Engine {
 
     /// A call of a switch. What those say of the caller that are not trusted is theirs: such a call comes from outside,
     /// and nobody of ours pays for it.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn place(
         &mut self,
         now: Millis,
-        flow: Flow,
-        server: ServerId,
-        message: &Message<'_>,
-        bytes: &[u8],
-        source: Source,
+        incoming: Incoming<'_, '_>,
         verdict: Option<Verdict>,
     ) {
+        let Incoming { message, source, .. } = &incoming;
         let said = said_caller(message, &source.trunk);
         let own = said.as_ref().filter(|_| source.trunk.is_trusted).map(|said| said.number);
         let own = own.filter(|number| number.len() <= 15);
@@ -288,20 +289,11 @@ impl Engine {
             is_shown: said.is_some_and(|said| said.is_shown),
             verdict,
         };
-        self.place_for(now, flow, server, message, bytes, source, who);
+        self.place_for(now, incoming, who);
     }
 
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn place_for(
-        &mut self,
-        now: Millis,
-        flow: Flow,
-        server: ServerId,
-        message: &Message<'_>,
-        bytes: &[u8],
-        source: Source,
-        who: Who,
-    ) {
+    pub(super) fn place_for(&mut self, now: Millis, incoming: Incoming<'_, '_>, who: Who) {
+        let Incoming { flow, server, message, bytes, source } = incoming;
         let merged = self.merged_key(message);
         let is_merged = self.merged.get(&merged).is_some_and(|id| self.calls.get(*id).is_some());
         if is_merged || self.transactions.has_come_back(message) {

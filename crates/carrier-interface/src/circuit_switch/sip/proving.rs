@@ -7,7 +7,7 @@ use tandem_platform::Unavailable;
 
 use super::call::credentials;
 use super::call::{Who, dialled};
-use super::engine::{Engine, io};
+use super::engine::{Engine, Incoming, io};
 use super::registrar::{Proof, Registrar};
 use super::trunks::Source;
 
@@ -31,15 +31,8 @@ pub(super) type Secrets = Vec<(Box<str>, Box<str>)>;
 
 impl Engine {
     /// A phone has to prove who it is; its secrets are with the platform.
-    pub(super) fn look_up(
-        &mut self,
-        now: Millis,
-        flow: Flow,
-        server: ServerId,
-        message: &Message<'_>,
-        bytes: &[u8],
-        source: Source,
-    ) {
+    pub(super) fn look_up(&mut self, now: Millis, incoming: Incoming<'_, '_>) {
+        let Incoming { flow, server, message, bytes, source } = incoming;
         let status = if message.method() == Some(Method::Register) { 401 } else { 407 };
         let Some(given) = credentials(message) else {
             return self.registrar.challenge(io!(self, now), server, message, status, false);
@@ -78,25 +71,13 @@ impl Engine {
         let called = dialled(message.uri(), &looked.source.trunk).map(|dialled| dialled.number);
         let is_emergency = method == Method::Invite
             && called.is_some_and(|number| self.trunks.is_emergency(number));
-        let secrets = match secrets {
-            Ok(secrets) => secrets,
-            Err(_) if is_emergency => {
-                let who =
-                    Who { identities: SmallVec::from_iter([lookup.address]), ..Who::default() };
-                let (flow, source) = (looked.flow, looked.source);
-                return self.place_for(
-                    now,
-                    flow,
-                    looked.server,
-                    &message,
-                    &looked.bytes,
-                    source,
-                    who,
-                );
-            }
+        let proof = match secrets {
+            Ok(secrets) => self.registrar.prove(&given, &secrets, method.as_bytes()),
+            // Nobody can say who calls, and for this call nobody needs to.
+            Err(_) if is_emergency => Proof::Proved,
             Err(_) => return self.transactions.respond_simply(now, looked.server, &message, 503),
         };
-        match self.registrar.prove(&given, &secrets, method.as_bytes()) {
+        match proof {
             Proof::Proved => {}
             Proof::Challenge { is_stale } => {
                 let server = looked.server;
@@ -125,8 +106,8 @@ impl Engine {
         if looked.flow.transport.is_reliable() {
             self.welcomed.push(looked.flow.channel);
         }
-        let (server, flow, source) = (looked.server, looked.flow, looked.source);
         let who = Who { identities: SmallVec::from_iter([lookup.address]), ..Who::default() };
-        self.place_for(now, flow, server, &message, &looked.bytes, source, who);
+        let Looked { server, flow, source, ref bytes, .. } = looked;
+        self.place_for(now, Incoming { flow, server, message: &message, bytes, source }, who);
     }
 }

@@ -28,7 +28,7 @@ impl Engine {
             ("calls_cut_total", "Calls that we ended.", counts.cut),
             ("malformed_total", "Messages that could not be read.", counts.malformed),
             ("unknown_sources_total", "Messages of nobody we know.", counts.unknown_sources),
-            ("unvouched_total", "Calls refused for want of a good signature.", counts.unvouched),
+            ("unverified_total", "Calls refused for want of a good signature.", counts.unverified),
             ("dropped_total", "Requests dropped in a flood.", counts.dropped),
         ] {
             put(name, "counter", help, value);

@@ -4,18 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sip_protocol::slab::Slab;
-use sip_protocol::transaction::copy_essentials;
-use sip_protocol::{Flow, Message, MessageWriter, Millis, Name, ServerId};
+use sip_protocol::{Flow, Message, Millis, Name, ServerId};
 use smallvec::SmallVec;
 use stir_protocol::{
     Cached, Call, CertificateCache, CertificateUrl, Claims, Extension, Party, Refusal, Signer,
     Statement, Verdict, Verifier,
 };
-use tandem_domain::calls::{Trunk, Vouching};
+use tandem_domain::calls::{Trunk, Verification};
 use tandem_domain::digits::Digits;
 
-use super::call::dialled;
-use super::engine::Engine;
+use super::call::{dialled, trying};
+use super::engine::{Engine, Incoming};
 use super::trunks::Source;
 
 /// Values of one call that are looked at.
@@ -58,7 +57,7 @@ enum Step<T> {
 impl Stir {
     fn judges(&self, trunk: &Trunk) -> Option<Arc<Verifier>> {
         let verifier = self.vouchers.verifier.clone();
-        verifier.filter(|_| trunk.vouching != Vouching::Ignored && !trunk.is_access)
+        verifier.filter(|_| trunk.verification != Verification::Ignored && !trunk.is_access)
     }
 
     fn value(
@@ -161,19 +160,12 @@ pub(super) fn said_caller(message: &Message<'_>, trunk: &Trunk) -> Option<Said> 
 
 impl Engine {
     /// A call of a switch: judged where that is wanted, and placed.
-    pub(super) fn arrive(
-        &mut self,
-        now: Millis,
-        flow: Flow,
-        server: ServerId,
-        message: &Message<'_>,
-        bytes: &[u8],
-        source: Source,
-    ) {
+    pub(super) fn arrive(&mut self, now: Millis, incoming: Incoming<'_, '_>) {
+        let Incoming { flow, server, message, bytes, ref source } = incoming;
         let called = dialled(message.uri(), &source.trunk).map(|called| called.number);
         let is_emergency = called.is_some_and(|number| self.trunks.is_emergency(number));
         let Some(verifier) = self.stir.judges(&source.trunk).filter(|_| !is_emergency) else {
-            return self.place(now, flow, server, message, bytes, source, None);
+            return self.place(now, incoming, None);
         };
         let judged = match self.stir.judge(&verifier, message, &source.trunk, now.0 / 1000) {
             Step::Done(judged) => judged,
@@ -181,16 +173,16 @@ impl Engine {
                 return self.wait_for(
                     now,
                     url,
-                    Waiting { server, flow, source, bytes: bytes.into() },
+                    Waiting { server, flow, source: source.clone(), bytes: bytes.into() },
                 );
             }
         };
-        if source.trunk.vouching == Vouching::Required
+        if source.trunk.verification == Verification::Required
             && let Err(refusal) = judged
         {
             // Nobody vouches: Use Identity (RFC 8224 section 6.2.2).
             let status = refusal.map_or(428, |refusal| refusal.status().0);
-            self.counts.unvouched += 1;
+            self.counts.unverified += 1;
             return self.transactions.respond_simply(now, server, message, status);
         }
         let verdict = match judged {
@@ -198,7 +190,7 @@ impl Engine {
             Err(Some(refusal)) => Verdict::of(&Err(refusal)),
             Err(None) => Verdict::NotValidated,
         };
-        self.place(now, flow, server, message, bytes, source, Some(verdict));
+        self.place(now, incoming, Some(verdict));
     }
 
     fn wait_for(&mut self, now: Millis, url: CertificateUrl, waiting: Waiting) {
@@ -207,12 +199,7 @@ impl Engine {
         if self.stir.waiting.len() >= WAITING_MAX {
             return self.transactions.respond_simply(now, server, &message, 503);
         }
-        let flow = self.transactions.flow_of(server);
-        self.transactions.respond(now, server, 100, |out| {
-            let mut response = MessageWriter::response(out, 100);
-            copy_essentials(&mut response, &message, flow, &[0]);
-            response.finish(&[]);
-        });
+        trying(&mut self.transactions, now, server, &message);
         let number = self.stir.waiting.insert(waiting);
         let all = self.stir.fetching.entry(url.clone()).or_default();
         if all.is_empty() {
@@ -234,7 +221,8 @@ impl Engine {
                 continue;
             };
             if let Ok(message) = Message::decode(&bytes) {
-                self.arrive(now, flow, server, &message, &bytes, source);
+                let message = &message;
+                self.arrive(now, Incoming { flow, server, message, bytes: &bytes, source });
             }
         }
     }

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use sip_protocol::session_timer::{MIN_SE_SECONDS, Refresher, SessionExpires, SessionTimer};
 use sip_protocol::transaction::copy_essentials;
-use sip_protocol::{Dialog, Flow, Message, MessageWriter, Millis, Name, ServerId, Uri};
+use sip_protocol::{
+    Dialog, Flow, Message, MessageWriter, Millis, Name, ServerId, Transactions, Uri,
+};
 use smallvec::SmallVec;
 use stir_protocol::Verdict;
 use tandem_domain::calls::Trunk;
@@ -159,7 +161,7 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
     };
     io.counts.placed += 1;
     io.transactions.own(arrival.invite, id);
-    trying(io, arrival);
+    trying(io.transactions, io.now, arrival.invite, invite);
     if let Err(refusal) = call.check(io, arrival) {
         if let Some(refusal) = refusal {
             call.refuse_a(io, refusal);
@@ -173,11 +175,16 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
 }
 
 /// The 100, the one answer without a tag of ours.
-fn trying(io: &mut Io<'_>, arrival: &Arrival<'_, '_>) {
-    let flow = io.transactions.flow_of(arrival.invite);
-    io.transactions.respond(io.now, arrival.invite, 100, |out| {
+pub(in super::super) fn trying(
+    transactions: &mut Transactions,
+    now: Millis,
+    server: ServerId,
+    invite: &Message<'_>,
+) {
+    let flow = transactions.flow_of(server);
+    transactions.respond(now, server, 100, |out| {
         let mut response = MessageWriter::response(out, 100);
-        copy_essentials(&mut response, arrival.message, flow, &[0]);
+        copy_essentials(&mut response, invite, flow, &[0]);
         response.finish(&[]);
     });
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sip_protocol::{Flow, Message, Millis, Name, Transport};
 use tandem_domain::access::Role;
 use tandem_domain::apply::apply;
-use tandem_domain::calls::{Trunk, TrunkTransport, Vouching};
+use tandem_domain::calls::Trunk;
 use tandem_domain::catalogue::PriceListOwner;
 use tandem_domain::charging::Declined;
 use tandem_domain::command::{
@@ -95,26 +95,9 @@ impl House {
                 is_agent: false,
                 requires_tls: false,
                 trunk: Some(Box::new(Trunk {
-                    address: address(port).to_string().into(),
-                    transport: TrunkTransport::Udp,
-                    is_access: false,
-                    is_trusted: true,
-                    country_code: "49".into(),
-                    international_prefix: "00".into(),
-                    national_prefix: "0".into(),
-                    calls_max: 0,
-                    calls_per_second_max: 0,
-                    session_seconds: 1800,
                     carries_calls: slug == "called",
-                    md5_only: false,
                     is_probed: false,
-                    tls_name: None,
-                    user: None,
-                    password: None,
-                    takes_routing_numbers: false,
-                    passes: Vec::new(),
-                    is_signed_for: false,
-                    vouching: Vouching::Ignored,
+                    ..Trunk::to(&address(port).to_string(), "49")
                 })),
             });
         }

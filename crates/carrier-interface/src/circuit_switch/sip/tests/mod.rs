@@ -5,7 +5,7 @@ mod borders;
 mod house;
 mod numbers;
 mod ordered;
-mod vouching;
+mod verification;
 
 use house::{ANN, BOB, CALLED, CALLING, House, VNO, answer, flow, value, within};
 use proptest::prelude::*;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sip_protocol::Name;
 use stir_protocol::{TrustAnchors, Verifier};
-use tandem_domain::calls::{Forwarding, LineCalls, VnoCalls, Vouching};
+use tandem_domain::calls::{Forwarding, LineCalls, Verification, VnoCalls};
 use tandem_domain::charging::Declined;
 use tandem_domain::command::{Administer, LineChange, VnoChange};
 use tandem_domain::identifier::{LineId, SubscriberId};
@@ -84,7 +84,7 @@ fn nothing_stands_in_the_way_of_an_emergency_call() {
     let mut house = House::new("0.01");
     house.knows_emergency();
     house.change_trunk(CALLED, |trunk| trunk.calls_max = 1);
-    house.change_trunk(CALLING, |trunk| trunk.vouching = Vouching::Required);
+    house.change_trunk(CALLING, |trunk| trunk.verification = Verification::Required);
     house.engine.stir.vouchers.verifier = Some(nobodys_verifier());
     house.invite("112", "");
     house.expect(CALLED, "INVITE sip:112@");

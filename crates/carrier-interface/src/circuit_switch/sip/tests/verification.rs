@@ -7,7 +7,7 @@ use stir_protocol::{
     Attestation, Call, CertificateUrl, Claims, OriginationId, Party, Signer, Statement,
     TrustAnchors, Verifier,
 };
-use tandem_domain::calls::{Forwarding, LineCalls, Vouching};
+use tandem_domain::calls::{Forwarding, LineCalls, Verification};
 use tandem_domain::command::Administer;
 use tandem_domain::identifier::{LineId, SubscriberId};
 use tandem_simulators::authority::{Authority, Key, Kind, VALID};
@@ -96,8 +96,8 @@ impl World {
         self.house.administer(Administer::SetLineCalls(line, Box::new(calls)));
     }
 
-    fn vouching(&mut self, vouching: Vouching) {
-        self.house.change_trunk(CALLING, |trunk| trunk.vouching = vouching);
+    fn verification(&mut self, verification: Verification) {
+        self.house.change_trunk(CALLING, |trunk| trunk.verification = verification);
     }
 
     fn certificate_arrives(&mut self) {
@@ -159,7 +159,7 @@ fn a_forwarded_call_keeps_its_signature_and_says_whom_it_was_for() {
 fn the_called_side_learns_whether_somebody_vouches_for_the_caller() {
     let mut world = world();
     world.forwards();
-    world.vouching(Vouching::Told);
+    world.verification(Verification::Told);
     let theirs = world.signed_by_other(STRANGER);
     for branch in ["one", "two"] {
         world.stranger_calls(branch, Some(&theirs));
@@ -189,7 +189,7 @@ fn the_called_side_learns_whether_somebody_vouches_for_the_caller() {
 fn where_it_is_required_a_call_that_nobody_vouches_for_is_refused_in_the_standard_s_words() {
     let mut world = world();
     world.forwards();
-    world.vouching(Vouching::Required);
+    world.verification(Verification::Required);
     world.stranger_calls("none", None);
     world.house.expect(CALLING, "SIP/2.0 428 Use Identity");
     world.stranger_calls("broken", Some("no.passport.here;info=<https://sti.other.example/x>"));
@@ -226,7 +226,7 @@ fn where_it_is_required_a_call_that_nobody_vouches_for_is_refused_in_the_standar
 fn a_call_that_was_sent_on_is_followed_back_to_whom_it_was_for() {
     let mut world = world();
     world.forwards();
-    world.vouching(Vouching::Required);
+    world.verification(Verification::Required);
     let (first, second) = ("+33111111111", "+33222222222");
     let shaken = Statement::Shaken {
         attestation: Attestation::Full,
@@ -267,7 +267,7 @@ fn what_is_signed_tells_no_more_than_what_is_shown() {
     assert_eq!(value(&invite, Name::Identity), "", "{invite}");
     // An assertion that From does not show stays between those who trust each other.
     world.forwards();
-    world.vouching(Vouching::Told);
+    world.verification(Verification::Told);
     let text = world.house.invite_text(
         "shown",
         BOB,
