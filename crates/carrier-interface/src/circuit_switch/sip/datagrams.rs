@@ -1,13 +1,15 @@
 //! The UDP socket: what waits is taken in one go, what is to be sent goes out in bursts of one system call.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
-use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
+use rustix::io::Errno;
+use rustix::net::{
+    MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, recvfrom, sendmmsg,
+};
 use sip_protocol::{Flow, Transport};
 use smallvec::SmallVec;
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
 /// Datagrams taken before anything else has its turn.
 const TAKEN_AT_ONCE: usize = 64;
@@ -15,6 +17,8 @@ const TAKEN_AT_ONCE: usize = 64;
 const BURST: usize = 64;
 /// Keep-alives of phones are a few line ends or zeros.
 const KEEP_ALIVE_MAX: usize = 16;
+/// So long the network may take to make room for a datagram before it counts as lost.
+const SENDING: Duration = Duration::from_millis(20);
 
 pub(super) struct Datagrams {
     socket: UdpSocket,
@@ -22,51 +26,45 @@ pub(super) struct Datagrams {
 }
 
 impl Datagrams {
-    pub fn new(socket: UdpSocket) -> Datagrams {
-        Datagrams { socket, buffer: vec![0; 65_536].into_boxed_slice() }
+    pub fn new(socket: UdpSocket) -> io::Result<Datagrams> {
+        socket.set_write_timeout(Some(SENDING))?;
+        Ok(Datagrams { socket, buffer: vec![0; 65_536].into_boxed_slice() })
     }
 
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+    pub fn socket(&self) -> &UdpSocket {
+        &self.socket
     }
 
-    /// Hands over what waits, if anything does.
-    pub fn take(&mut self, mut message: impl FnMut(Flow, &[u8])) {
+    /// Hands over what waits; true when more may wait.
+    pub fn take(&mut self, mut message: impl FnMut(Flow, &[u8])) -> bool {
         for _ in 0..TAKEN_AT_ONCE {
-            match self.socket.try_recv_from(&mut self.buffer) {
-                Ok((length, remote)) if length > KEEP_ALIVE_MAX => {
+            match recvfrom(&self.socket, &mut *self.buffer, RecvFlags::DONTWAIT) {
+                Ok((length, _, Some(remote))) if length > KEEP_ALIVE_MAX => {
+                    let Ok(remote) = SocketAddr::try_from(remote) else { continue };
                     let flow = Flow { transport: Transport::Udp, remote, channel: 0 };
                     message(flow, &self.buffer[..length]);
                 }
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(Errno::AGAIN) => return false,
                 // A peer's port is closed: said for an earlier datagram.
                 Err(_) => {}
             }
         }
+        true
     }
 
     /// Sends all, in order. What the network refuses is lost as any datagram may be.
-    pub async fn send(&self, mut datagrams: &[(SocketAddr, &[u8])]) {
+    pub fn send(&self, mut datagrams: &[(SocketAddr, &[u8])]) {
         while !datagrams.is_empty() {
-            let burst = || burst(&self.socket, &datagrams[..datagrams.len().min(BURST)]);
-            let sent = match self.socket.try_io(Interest::WRITABLE, burst) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.socket.writable().await.is_err() {
-                        return;
-                    }
-                    0
-                }
-                // The first of them cannot be sent.
-                Err(_) => 1,
-            };
+            let some = &datagrams[..datagrams.len().min(BURST)];
+            // On an error the first of them could not be sent.
+            let sent = burst(&self.socket, some).unwrap_or(1);
             datagrams = &datagrams[sent..];
         }
     }
 }
 
-fn burst(socket: &UdpSocket, datagrams: &[(SocketAddr, &[u8])]) -> io::Result<usize> {
+fn burst(socket: &UdpSocket, datagrams: &[(SocketAddr, &[u8])]) -> Result<usize, Errno> {
     let parts: SmallVec<[(SocketAddrAny, [IoSlice<'_>; 1]); 8]> =
         datagrams.iter().map(|(remote, bytes)| ((*remote).into(), [IoSlice::new(bytes)])).collect();
     let mut controls: SmallVec<[_; 8]> =
@@ -76,5 +74,5 @@ fn burst(socket: &UdpSocket, datagrams: &[(SocketAddr, &[u8])]) -> io::Result<us
         .zip(&mut controls)
         .map(|((remote, bytes), control)| MMsgHdr::new_with_addr(remote, bytes, control))
         .collect();
-    Ok(sendmmsg(socket, &mut headers, SendFlags::empty())?)
+    sendmmsg(socket, &mut headers, SendFlags::empty())
 }

@@ -9,6 +9,7 @@ mod certificates;
 mod datagrams;
 mod engine;
 mod headers;
+mod inbox;
 mod measured;
 mod probes;
 mod proving;

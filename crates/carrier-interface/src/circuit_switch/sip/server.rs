@@ -1,32 +1,33 @@
 //! The sockets and the task around the engine.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use sip_protocol::Millis;
 use sip_protocol::slab::Slab;
-use sip_protocol::{Flow, Millis};
 use smallvec::SmallVec;
-use stir_protocol::CertificateUrl;
 use tandem_domain::calls::Webhook;
 use tandem_domain::charging::{EndCause, Session, SessionRequest, SessionVerb};
-use tandem_domain::command::{Command, Response};
+use tandem_domain::command::Command;
 use tandem_domain::digits::Digits;
 use tandem_domain::directive::{Directive, DirectiveOutcome};
 use tandem_domain::identifier::{Identity, IdentityKind};
 use tandem_domain::state::State;
 use tandem_http_client::HttpClient;
-use tandem_platform::{CallOrder, CallSink, DirectiveSink, Platform, ReplySink, Unavailable};
-use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::{mpsc, watch};
+use tandem_platform::Platform;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
 use super::call::{Asked, Consent, Local};
 use super::certificates::Certificates;
 use super::datagrams::Datagrams;
 use super::engine::Engine;
-use super::proving::{Lookup, Secrets};
+use super::inbox::{Inbox, Item, Post};
+use super::proving::Lookup;
 use super::stir::Vouchers;
 use super::streams::Streams;
 use super::webhooks::Webhooks;
@@ -63,62 +64,32 @@ impl SipOptions {
     }
 }
 
-/// What comes to the engine's task from elsewhere.
-pub(super) enum Inbox {
-    Frame(Flow, Vec<u8>),
-    /// A connection that we wanted could not be made, or broke.
-    Broken(Flow),
-    Replies(Vec<(u64, Result<Response, Unavailable>)>),
-    Directive(Box<Directive>),
-    Secrets(Lookup, Result<Secrets, Unavailable>),
-    Consent(u64, Consent),
-    Certificate(CertificateUrl, Option<(Vec<u8>, u64)>),
-    Originate(CallOrder),
-}
-
-const INBOX: usize = 65_536;
 const TICK: Duration = Duration::from_millis(8);
+/// Messages of connections taken before anything else has its turn.
+const FRAMES_AT_ONCE: usize = 64;
 const RECEIVE_BUFFER: usize = 8 << 20;
 /// Ticks between two updates of what is measured: about a second.
 const SHOW_EVERY: u32 = 128;
-
-struct Answers(mpsc::UnboundedSender<Inbox>);
-
-impl ReplySink for Answers {
-    fn deliver(&self, replies: Vec<(u64, Result<Response, Unavailable>)>) {
-        // Bounded by the calls under way; a server that has stopped needs none.
-        let _ = self.0.send(Inbox::Replies(replies));
-    }
-}
-
-impl CallSink for Answers {
-    fn originate(&self, order: CallOrder) {
-        // A server that has stopped lets the asker's channel close.
-        let _ = self.0.send(Inbox::Originate(order));
-    }
-}
-
-impl DirectiveSink for Answers {
-    fn issue(&self, directive: &Directive) {
-        if directive.key.starts_with(b"sip;") {
-            let _ = self.0.send(Inbox::Directive(Box::new(directive.clone())));
-        }
-    }
-}
 
 /// A running server.
 pub struct SipServer {
     pub address: SocketAddr,
     pub tls_address: Option<SocketAddr>,
-    stop: watch::Sender<bool>,
-    stopped: tokio::task::JoinHandle<()>,
+    post: Post,
+    stopped: oneshot::Receiver<()>,
+}
+
+impl Drop for SipServer {
+    fn drop(&mut self) {
+        self.post.answer(Item::Stop);
+    }
 }
 
 impl SipServer {
     /// Takes nothing more. Running calls stay open: the next start takes them up again.
-    pub async fn stop(self) {
-        let _ = self.stop.send(true);
-        let _ = self.stopped.await;
+    pub async fn stop(mut self) {
+        self.post.answer(Item::Stop);
+        let _ = (&mut self.stopped).await;
     }
 }
 
@@ -127,7 +98,7 @@ async fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     let mut tries_left = if listen.port() == 0 { 16 } else { 1 };
     loop {
         tries_left -= 1;
-        let udp = UdpSocket::bind(listen).await?;
+        let udp = UdpSocket::bind(listen)?;
         match TcpListener::bind(udp.local_addr()?).await {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {}
             tcp => return Ok((udp, tcp?)),
@@ -153,14 +124,13 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
         tls_address.map_or(shown, |tls| SocketAddr::new(shown.ip(), tls.port())).to_string(),
     ];
     let local = Local::new(shown.ip().to_string(), sent_by, options.domain.clone());
-    let (frames, framed) = mpsc::channel(INBOX);
-    let (answers, answered) = mpsc::unbounded_channel();
-    let streams = Streams::new(frames, options.tls_client.clone());
+    let (post, inbox) = Inbox::new()?;
+    let streams = Streams::new(post.clone(), options.tls_client.clone());
     let mut listeners = vec![tokio::spawn(streams.clone().accept(tcp, None))];
     if let Some((listener, config)) = tls {
         listeners.push(tokio::spawn(streams.clone().accept(listener, Some(config))));
     }
-    let sink = Arc::new(Answers(answers.clone()));
+    let sink = Arc::new(post.clone());
     platform.on_directive(sink.clone());
     platform.on_calls(sink.clone());
     let client = HttpClient::new(&[], false).map_err(io::Error::other)?;
@@ -168,24 +138,27 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
     let mut task = Task {
         engine: Engine::new(local, secret()),
         platform,
-        datagrams: Datagrams::new(udp),
+        datagrams: Datagrams::new(udp)?,
         streams,
         webhooks: Webhooks::new(client.clone()),
         certificates: Arc::new(Certificates { client, proxy: options.certificate_proxy }),
         sink,
-        answers,
         pending: Slab::default(),
         commands: Vec::new(),
         started: (Instant::now(), unix_millis()),
+        elsewhere: Handle::current(),
     };
     task.engine.stir.vouchers = options.vouchers;
     task.take_up().await;
-    let (stop, stopping) = watch::channel(false);
-    let stopped = tokio::spawn(async move {
-        task.run(framed, answered, stopping).await;
+    let (done, stopped) = oneshot::channel();
+    // Calls have a thread of their own: no other task delays them, and none is woken by them.
+    std::thread::Builder::new().name("sip".into()).spawn(move || {
+        task.run(inbox);
         listeners.iter().for_each(tokio::task::JoinHandle::abort);
-    });
-    Ok(SipServer { address, tls_address, stop, stopped })
+        // Nobody may wait for it.
+        let _ = done.send(());
+    })?;
+    Ok(SipServer { address, tls_address, post, stopped })
 }
 
 fn unix_millis() -> u64 {
@@ -206,12 +179,13 @@ struct Task {
     streams: Arc<Streams>,
     webhooks: Arc<Webhooks>,
     certificates: Arc<Certificates>,
-    sink: Arc<Answers>,
-    answers: mpsc::UnboundedSender<Inbox>,
+    sink: Arc<Post>,
     /// Questions under way: whose they are.
     pending: Slab<(u64, usize, Asked)>,
     commands: Vec<(u64, Command)>,
     started: (Instant, u64),
+    /// Where everything runs that is not a call.
+    elsewhere: Handle,
 }
 
 impl Task {
@@ -221,40 +195,42 @@ impl Task {
         Millis(self.started.1 + elapsed)
     }
 
-    async fn run(
-        mut self,
-        mut framed: mpsc::Receiver<Inbox>,
-        mut answered: mpsc::UnboundedReceiver<Inbox>,
-        mut stopping: watch::Receiver<bool>,
-    ) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    fn run(mut self, mut inbox: Inbox) {
+        let mut next_tick = Instant::now();
         let mut rounds = 0u32;
+        let mut has_more = true;
         loop {
-            tokio::select! {
-                _ = stopping.changed() => {
-                    self.engine.leave(self.now());
-                    return self.flush().await;
-                }
-                _ = self.datagrams.readable() => {}
-                Some(item) = answered.recv() => self.take(item),
-                Some(item) = framed.recv() => self.take(item),
-                _ = ticks.tick() => {
-                    self.use_registry();
-                    self.engine.on_time(self.now());
-                    rounds += 1;
-                    if rounds.is_multiple_of(SHOW_EVERY) {
-                        self.platform.show_metrics("sip", self.engine.metrics(self.now()));
-                    }
-                }
+            if !has_more {
+                let longest = next_tick.saturating_duration_since(Instant::now());
+                inbox.wait(self.datagrams.socket(), longest);
             }
             // Whatever woke us, all that waits is taken: one submission and one burst for all of it.
-            while let Ok(item) = answered.try_recv() {
+            while let Some(item) = inbox.answer() {
+                if matches!(item, Item::Stop) {
+                    self.engine.leave(self.now());
+                    return self.flush();
+                }
                 self.take(item);
             }
+            let frames = std::iter::from_fn(|| inbox.frame()).take(FRAMES_AT_ONCE);
+            frames.for_each(|item| self.take(item));
             let now = self.now();
-            self.datagrams.take(|flow, bytes| self.engine.message(now, flow, bytes));
-            self.flush().await;
+            has_more = self.datagrams.take(|flow, bytes| self.engine.message(now, flow, bytes));
+            if next_tick <= Instant::now() {
+                next_tick = Instant::now() + TICK;
+                rounds += 1;
+                self.on_tick(rounds);
+            }
+            self.flush();
+        }
+    }
+
+    fn on_tick(&mut self, rounds: u32) {
+        self.use_registry();
+        let now = self.now();
+        self.engine.on_time(now);
+        if rounds.is_multiple_of(SHOW_EVERY) {
+            self.platform.show_metrics("sip", self.engine.metrics(now));
         }
     }
 
@@ -266,19 +242,19 @@ impl Task {
         }
     }
 
-    fn take(&mut self, item: Inbox) {
+    fn take(&mut self, item: Item) {
         let now = self.now();
         match item {
-            Inbox::Frame(flow, bytes) => self.engine.message(now, flow, &bytes),
-            Inbox::Broken(flow) => self.engine.broken(now, flow),
-            Inbox::Replies(replies) => {
+            Item::Frame(flow, bytes) => self.engine.message(now, flow, &bytes),
+            Item::Broken(flow) => self.engine.broken(now, flow),
+            Item::Replies(replies) => {
                 for (number, reply) in replies {
                     if let Some(question) = self.pending.remove(number) {
                         self.engine.replied(now, question, reply);
                     }
                 }
             }
-            Inbox::Directive(directive) => {
+            Item::Directive(directive) => {
                 let known = self.engine.ordered(now, &directive.key, &directive.order);
                 let outcome = if known {
                     DirectiveOutcome::Accepted
@@ -287,19 +263,21 @@ impl Task {
                 };
                 self.commands.push((0, Command::DirectiveDone(directive.id, outcome)));
             }
-            Inbox::Secrets(lookup, secrets) => self.engine.looked_up(now, lookup, secrets),
-            Inbox::Consent(call, consent) => self.engine.consented(now, call, consent),
-            Inbox::Certificate(url, fetched) => self.engine.fetched(now, &url, fetched),
-            Inbox::Originate(order) => {
+            Item::Secrets(lookup, secrets) => self.engine.looked_up(now, lookup, secrets),
+            Item::Consent(call, consent) => self.engine.consented(now, call, consent),
+            Item::Certificate(url, fetched) => self.engine.fetched(now, &url, fetched),
+            Item::Originate(order) => {
                 let taken = self.engine.originate(now, &order);
                 // Whoever asked may have gone; the phone rings all the same.
                 let _ = order.taken.send(taken);
             }
+            // Looked at where things are taken from the inbox.
+            Item::Stop => {}
         }
     }
 
     /// Questions to the platform, messages to the network.
-    async fn flush(&mut self) {
+    fn flush(&mut self) {
         loop {
             for (call, meter, asked, command) in self.engine.asks.drain(..) {
                 let number = self.pending.insert((call, meter, asked));
@@ -320,28 +298,26 @@ impl Task {
         }
         self.engine.welcomed.drain(..).for_each(|channel| self.streams.welcome(channel));
         for lookup in self.engine.lookups.drain(..) {
-            tokio::spawn(look_up(self.platform.clone(), self.answers.clone(), lookup));
+            self.elsewhere.spawn(look_up(self.platform.clone(), self.sink.clone(), lookup));
         }
         for url in self.engine.fetches.drain(..) {
-            let (certificates, answers) = (self.certificates.clone(), self.answers.clone());
-            tokio::spawn(async move {
+            let (certificates, post) = (self.certificates.clone(), self.sink.clone());
+            self.elsewhere.spawn(async move {
                 let fetched = certificates.fetch(&url).await;
-                // A server that has stopped needs no answer.
-                let _ = answers.send(Inbox::Certificate(url, fetched));
+                post.answer(Item::Certificate(url, fetched));
             });
         }
         for (call, webhook, body) in self.engine.consents.drain(..) {
-            let (webhooks, answers) = (self.webhooks.clone(), self.answers.clone());
+            let (webhooks, post) = (self.webhooks.clone(), self.sink.clone());
             let platform = self.platform.clone();
-            tokio::spawn(async move {
+            self.elsewhere.spawn(async move {
                 let mut consent = webhooks.ask(&webhook, call, body).await;
                 if let Consent::Allow { caller: Some(number), .. } = consent
                     && !is_its(&platform, &webhook, number).await
                 {
                     consent = webhooks.default(&webhook);
                 }
-                // A server that has stopped needs no answer.
-                let _ = answers.send(Inbox::Consent(call, consent));
+                post.answer(Item::Consent(call, consent));
             });
         }
         let mut datagrams = Vec::new();
@@ -352,7 +328,7 @@ impl Task {
                 datagrams.push((flow.remote, bytes));
             }
         }
-        self.datagrams.send(&datagrams).await;
+        self.datagrams.send(&datagrams);
         self.engine.transactions.sent();
     }
 
@@ -379,9 +355,9 @@ impl Task {
             ours.cloned().collect::<Vec<Directive>>()
         });
         for directive in pending.await.unwrap_or_default() {
-            self.take(Inbox::Directive(Box::new(directive)));
+            self.take(Item::Directive(Box::new(directive)));
         }
-        self.flush().await;
+        self.flush();
     }
 }
 
@@ -414,7 +390,7 @@ async fn is_its(platform: &Platform, webhook: &Webhook, number: Digits) -> bool 
     is_its.await.ok().flatten().unwrap_or(false)
 }
 
-async fn look_up(platform: Platform, answers: mpsc::UnboundedSender<Inbox>, lookup: Lookup) {
+async fn look_up(platform: Platform, post: Arc<Post>, lookup: Lookup) {
     let address = lookup.address.clone();
     let secrets = platform.read(move |state: &State, _| {
         let line = state.identities.line(&address)?;
@@ -422,6 +398,5 @@ async fn look_up(platform: Platform, answers: mpsc::UnboundedSender<Inbox>, look
         Some(calls.secrets.clone())
     });
     let secrets = secrets.await.map(Option::unwrap_or_default);
-    // A server that has stopped needs no answer.
-    let _ = answers.send(Inbox::Secrets(lookup, secrets));
+    post.answer(Item::Secrets(lookup, secrets));
 }

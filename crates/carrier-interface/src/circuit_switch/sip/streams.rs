@@ -10,12 +10,13 @@ use sip_protocol::framer::{Front, front};
 use sip_protocol::{Flow, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::server::Inbox;
+use super::inbox::{Item, Post};
 
 /// Messages that wait for one connection.
 const QUEUE: usize = 1024;
@@ -44,7 +45,9 @@ struct Open {
 pub(super) struct Streams {
     open: Mutex<Open>,
     next: AtomicU64,
-    inbox: mpsc::Sender<Inbox>,
+    post: Post,
+    /// Where connections run.
+    runtime: Handle,
     client: Option<Arc<ClientConfig>>,
     /// Whom the other side's certificate has to name, where that is not its address.
     names: Mutex<HashMap<SocketAddr, ServerName<'static>>>,
@@ -53,11 +56,13 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub fn new(inbox: mpsc::Sender<Inbox>, client: Option<Arc<ClientConfig>>) -> Arc<Streams> {
+    /// To be called on the runtime where connections are to run.
+    pub fn new(post: Post, client: Option<Arc<ClientConfig>>) -> Arc<Streams> {
         let open = Mutex::new(Open::default());
         let names = Mutex::default();
         let hosts = Mutex::default();
-        Arc::new(Streams { open, next: AtomicU64::new(1), inbox, client, names, hosts })
+        let runtime = Handle::current();
+        Arc::new(Streams { open, next: AtomicU64::new(1), post, runtime, client, names, hosts })
     }
 
     /// Takes over where switches are, and what their certificates have to say.
@@ -108,13 +113,13 @@ impl Streams {
         }
         drop(open);
         let (streams, flow) = (self.clone(), *flow);
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             if let Err(error) = streams.connect(id, flow, waiting).await {
                 tracing::info!(%error, remote = %flow.remote, "a SIP connection could not be opened or broke");
             }
             streams.forget(id);
             // A server that has stopped needs no word of it.
-            let _ = streams.inbox.send(Inbox::Broken(flow)).await;
+            let _ = streams.post.frame(Item::Broken(flow)).await;
         });
     }
 
@@ -230,8 +235,8 @@ impl Streams {
                     loop {
                         let length = match front(&received) {
                             Ok(Front::Message(length)) => {
-                                let message = Inbox::Frame(flow, received[..length].to_vec());
-                                if self.inbox.send(message).await.is_err() {
+                                let message = Item::Frame(flow, received[..length].to_vec());
+                                if !self.post.frame(message).await {
                                     return Ok(());
                                 }
                                 length
