@@ -23,8 +23,23 @@ fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
     // The system may grant less; bursts are then lost and sent again.
     let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
-    socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+    socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// While there is traffic a switch looks for it this often. Were it woken for each datagram, waking it would be work
+/// of whoever sends: on one machine that is what is under test.
+const LOOKS_EVERY: Duration = Duration::from_micros(250);
+/// A switch that heard nothing for so many looks sleeps until it is woken.
+const QUIET_LOOKS: u32 = 40;
+
+/// Sleeps until there may be something to read; at most for `longest`.
+fn wait(socket: &UdpSocket, quiet_looks: u32, longest: Duration) {
+    if quiet_looks < QUIET_LOOKS {
+        return std::thread::sleep(LOOKS_EVERY.min(longest));
+    }
+    let longest = Timespec { tv_sec: 0, tv_nsec: longest.as_nanos() as i64 };
+    let _ = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&longest));
 }
 
 /// Processor time of the calling thread so far.
@@ -86,15 +101,21 @@ fn called(
     let mut buffer = vec![0u8; 65_536];
     let mut callee = Callee::new(manner, format!("<sip:{address}>"));
     let mut rounds = 0u32;
+    let mut quiet = 0;
     while !stop.load(Ordering::Relaxed) {
         rounds += 1;
         if rounds.is_multiple_of(256) {
             busy.store(thread_time().as_nanos() as u64, Ordering::Relaxed);
         }
         let Ok((length, from)) = socket.recv_from(&mut buffer) else {
-            busy.store(thread_time().as_nanos() as u64, Ordering::Relaxed);
+            if quiet == QUIET_LOOKS {
+                busy.store(thread_time().as_nanos() as u64, Ordering::Relaxed);
+            }
+            wait(socket, quiet, SLEEPS_MAX);
+            quiet = (quiet + 1).min(QUIET_LOOKS);
             continue;
         };
+        quiet = 0;
         let Ok(message) = Message::decode(&buffer[..length]) else { continue };
         callee.hear(&message, answered, |out| {
             // A datagram that the network drops is sent again by who waits for it.
@@ -181,6 +202,7 @@ pub struct CallingSwitch {
     address: SocketAddr,
     server: SocketAddr,
     next: u64,
+    quiet_looks: u32,
     /// The caller's number and the called one, by the number of the call.
     parties: Box<dyn Fn(u64) -> (String, String) + Send>,
 }
@@ -190,6 +212,7 @@ static SWITCHES: AtomicU64 = AtomicU64::new(0);
 const RESEND: Duration = Duration::from_millis(500);
 /// A paced call is placed at most this much late.
 const PACING: Duration = Duration::from_micros(200);
+const SLEEPS_MAX: Duration = Duration::from_millis(10);
 const GIVE_UP: Duration = Duration::from_secs(10);
 
 impl CallingSwitch {
@@ -199,11 +222,11 @@ impl CallingSwitch {
         parties: impl Fn(u64) -> (String, String) + Send + 'static,
     ) -> io::Result<CallingSwitch> {
         let socket = socket(address)?;
-        socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         // Calls of one that takes the place of another are no repeats of its calls.
         let next = SWITCHES.fetch_add(1, Ordering::Relaxed) << 32;
-        Ok(CallingSwitch { socket, address, server, next, parties: Box::new(parties) })
+        let parties = Box::new(parties);
+        Ok(CallingSwitch { socket, address, server, next, quiet_looks: 0, parties })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -314,7 +337,7 @@ impl CallingSwitch {
         }
     }
 
-    /// Takes what is there; waits a moment for the first.
+    /// Takes what is there; waits a moment if that is nothing.
     fn hear(
         &mut self,
         buffer: &mut [u8],
@@ -322,12 +345,12 @@ impl CallingSwitch {
         outcome: &mut Outcome,
         pace: &Pace,
     ) {
-        let nanoseconds = if pace.rate.is_some() { PACING } else { RESEND / 50 }.as_nanos() as i64;
-        // A socket's own time-out is as coarse as the system's clock ticks: calls would come in bursts.
-        let wait = Timespec { tv_sec: 0, tv_nsec: nanoseconds };
-        let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&wait));
-        for _ in 0..16 {
-            let Ok((length, from)) = self.socket.recv_from(buffer) else { return };
+        for heard in 0..64 {
+            let Ok((length, from)) = self.socket.recv_from(buffer) else {
+                self.quiet_looks = if heard > 0 { 0 } else { self.quiet_looks.saturating_add(1) };
+                let longest = if pace.rate.is_some() { PACING } else { SLEEPS_MAX };
+                return wait(&self.socket, self.quiet_looks, longest);
+            };
             let Ok(message) = Message::decode(&buffer[..length]) else { continue };
             self.message(&message, from, calls, outcome, pace);
         }

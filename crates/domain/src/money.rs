@@ -209,11 +209,14 @@ impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let magnitude = self.0.unsigned_abs();
         let sign = if self.0 < 0 { "-" } else { "" };
-        let mut fraction = format!("{:06}", magnitude % MICROS_PER_MAJOR as u64);
-        while fraction.len() > 2 && fraction.ends_with('0') {
-            fraction.pop();
+        let (major, mut fraction) =
+            (magnitude / MICROS_PER_MAJOR as u64, magnitude % MICROS_PER_MAJOR as u64);
+        let mut digits = 6;
+        while digits > 2 && fraction % 10 == 0 {
+            fraction /= 10;
+            digits -= 1;
         }
-        f.pad(&format!("{sign}{}.{fraction}", magnitude / MICROS_PER_MAJOR as u64))
+        f.pad(&format!("{sign}{major}.{fraction:0digits$}"))
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use tandem_journal::Journal;
 
 use crate::handle::{Readiness, Shared, Unavailable};
 use crate::sequencer::{Reply, Work};
+
+/// A sequencer that is gone is missed after this long.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
 
 pub(crate) struct Committer {
     pub journal: Journal,
@@ -22,7 +25,15 @@ pub(crate) struct Committer {
 impl Committer {
     pub fn run(mut self) {
         let mut failed = false;
-        while let Ok(mut work) = self.filled.recv() {
+        loop {
+            let mut work = match self.filled.try_recv() {
+                Ok(work) => work,
+                Err(TryRecvError::Empty) => {
+                    self.shared.to_committer.wait(IDLE_WAIT, || self.filled.is_empty());
+                    continue;
+                }
+                Err(TryRecvError::Disconnected) => return,
+            };
             failed = failed || !self.append(&mut work);
             if failed {
                 refuse(&mut work);
@@ -32,6 +43,7 @@ impl Committer {
             work.clear();
             // The sequencer may have gone already.
             let _ = self.emptied.send(work);
+            self.shared.to_sequencer.ring();
             if !failed {
                 self.trim();
             }

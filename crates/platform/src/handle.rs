@@ -18,6 +18,7 @@ use tandem_domain::time::Timestamp;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::audit::AuditError;
+use crate::bell::Bell;
 use crate::calls::{CallEvent, CallOrder, CallSink};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::{Clock, audit};
@@ -72,6 +73,8 @@ pub(crate) enum Job {
 
 /// What the threads and the handles share.
 pub(crate) struct Shared {
+    pub to_sequencer: Bell,
+    pub to_committer: Bell,
     pub registry: RwLock<Arc<Registry>>,
     pub readiness: RwLock<Readiness>,
     pub directive_sinks: Mutex<Vec<Arc<dyn DirectiveSink>>>,
@@ -158,7 +161,9 @@ impl Platform {
                 TrySendError::Full(_) => Unavailable::Overloaded,
                 TrySendError::Disconnected(_) => Unavailable::Stopped,
             }
-        })
+        })?;
+        self.shared.to_sequencer.ring();
+        Ok(())
     }
 
     /// Runs a short read on the sequencer. The value comes when all that it could have seen is durable.
@@ -257,6 +262,7 @@ impl Platform {
         self.shared.set_readiness(Readiness::NotReady("stopping".into()));
         // A full queue drains: the sequencer still runs.
         let _ = self.jobs.send(Job::Stop);
+        self.shared.to_sequencer.ring();
         let threads: Vec<_> =
             self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
         for thread in threads {

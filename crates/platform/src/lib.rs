@@ -9,6 +9,7 @@
 
 mod audit;
 mod background;
+mod bell;
 mod calls;
 mod committer;
 mod follower;

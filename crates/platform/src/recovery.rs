@@ -18,6 +18,7 @@ use tokio::sync::broadcast;
 
 use crate::Options;
 use crate::background::give_way;
+use crate::bell::Bell;
 use crate::committer::Committer;
 use crate::follower::Follower;
 use crate::handle::{Platform, Readiness, Shared};
@@ -151,6 +152,8 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         })
         .map_err(StartError::Directory)?;
     let shared = Arc::new(Shared {
+        to_sequencer: Bell::default(),
+        to_committer: Bell::default(),
         reaper,
         calls: broadcast::channel(CALL_EVENTS).0,
         registry: RwLock::new(state.registry.clone()),

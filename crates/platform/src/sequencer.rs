@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 use tandem_domain::apply::apply;
 use tandem_domain::catalogue::Registry;
 use tandem_domain::command::{Command, Response};
@@ -88,10 +88,8 @@ impl Sequencer {
                 Duration::ZERO
             };
             let wait = wait.min(self.until_next_timer());
-            match self.jobs.recv_timeout(wait) {
-                Ok(job) => stopping = self.take(job),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => stopping = true,
+            if !wait.is_zero() {
+                self.shared.to_sequencer.wait(wait, || self.jobs.is_empty());
             }
             // While the committer is busy all that waits joins one batch; once it is free it gets what there is.
             while !stopping && !self.is_full() && (self.work.is_empty() || self.emptied.is_empty())
@@ -108,6 +106,9 @@ impl Sequencer {
             }
             self.publish_counts();
         }
+        let Sequencer { filled, shared, .. } = self;
+        drop(filled);
+        shared.to_committer.ring();
     }
 
     fn is_full(&self) -> bool {
@@ -239,7 +240,9 @@ impl Sequencer {
                 Ok(empty) => Some(empty),
                 Err(TryRecvError::Empty) => {
                     // Batch N syncs; let N+1 grow, but not at the price of a hot loop.
-                    return self.wait_a_moment();
+                    let is_quiet = || self.jobs.is_empty() && self.emptied.is_empty();
+                    self.shared.to_sequencer.wait(IDLE_WAIT, is_quiet);
+                    return true;
                 }
                 Err(TryRecvError::Disconnected) => None,
             }
@@ -249,21 +252,12 @@ impl Sequencer {
         };
         let filled = std::mem::replace(&mut self.work, empty);
         match self.filled.try_send(filled) {
-            Ok(()) => true,
+            Ok(()) => {
+                self.shared.to_committer.ring();
+                true
+            }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.committer_gone(),
         }
-    }
-
-    /// Waits until there is a job or the committer is free.
-    fn wait_a_moment(&mut self) -> bool {
-        let jobs = self.jobs.clone();
-        let emptied = self.emptied.clone();
-        let mut select = crossbeam_channel::Select::new();
-        select.recv(&jobs);
-        select.recv(&emptied);
-        // The loop looks at both; which one woke us does not matter.
-        let _ = select.ready_timeout(IDLE_WAIT);
-        true
     }
 
     fn committer_gone(&self) -> bool {

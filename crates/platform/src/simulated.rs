@@ -24,6 +24,7 @@ use tokio::sync::{broadcast, oneshot};
 use world::{MIB, Phone, World, eur};
 
 use crate::audit::audit_recovered;
+use crate::bell::Bell;
 use crate::follower::follow;
 use crate::handle::{Job, Readiness, Shared, Unavailable};
 use crate::metrics::Metrics;
@@ -82,6 +83,8 @@ impl Process {
             recover_with(directory, SMALL).expect("it recovers from whatever happened");
         let wall = clock.clone();
         let shared = Arc::new(Shared {
+            to_sequencer: Bell::default(),
+            to_committer: Bell::default(),
             registry: RwLock::new(state.registry.clone()),
             readiness: RwLock::new(Readiness::Ready),
             directive_sinks: Mutex::new(Vec::new()),

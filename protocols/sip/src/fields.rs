@@ -13,6 +13,11 @@ pub fn number(value: &[u8]) -> Option<u64> {
 
 /// Where a character stands outside of quotes and angle brackets.
 fn position_outside(value: &[u8], wanted: u8) -> Option<usize> {
+    // Most values have neither.
+    let first = value.iter().position(|octet| *octet == wanted || matches!(octet, b'"' | b'<'))?;
+    if value[first] == wanted {
+        return Some(first);
+    }
     let (mut quoted, mut escaped, mut angle) = (false, false, false);
     for (index, octet) in value.iter().enumerate() {
         match octet {

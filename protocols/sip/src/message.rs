@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use memchr::memchr;
 use smallvec::SmallVec;
 
 use crate::fields::{self, CSeq, NameAddr, Via};
@@ -35,6 +36,11 @@ pub struct Message<'a> {
     pub start: StartLine<'a>,
     headers: SmallVec<[Header<'a>; 24]>,
     pub body: &'a [u8],
+    /// What every message has and everybody asks for.
+    via: Option<Via<'a>>,
+    from: Option<NameAddr<'a>>,
+    to: Option<NameAddr<'a>>,
+    cseq: Option<CSeq<'a>>,
 }
 
 /// Why octets are no message, or one that cannot be served.
@@ -100,14 +106,22 @@ impl<'a> Message<'a> {
         let bytes = bytes.trim_ascii_start();
         let (line, mut rest) = take_line(bytes).ok_or(silent(Fault::NotSip))?;
         let (start, version_known) = start_line(line).ok_or(silent(Fault::NotSip))?;
-        let mut message = Message { start, headers: SmallVec::new(), body: &[] };
+        let mut message = Message {
+            start,
+            headers: SmallVec::new(),
+            body: &[],
+            via: None,
+            from: None,
+            to: None,
+            cseq: None,
+        };
         let mut fault = None;
         while let Some((line, after)) = take_header(rest) {
             rest = after;
             if line.is_empty() {
                 break;
             }
-            let Some(colon) = line.iter().position(|octet| *octet == b':') else {
+            let Some(colon) = memchr(b':', line) else {
                 fault = fault.or(Some(Fault::HeaderSyntax));
                 continue;
             };
@@ -137,6 +151,11 @@ impl<'a> Message<'a> {
                 None => fault = fault.or(Some(Fault::ContentLength)),
             },
         }
+        let via = message.elements(Name::Via).next().and_then(Via::parse);
+        message.via = via;
+        message.from = message.header(Name::From).and_then(NameAddr::parse);
+        message.to = message.header(Name::To).and_then(NameAddr::parse);
+        message.cseq = message.header(Name::CSeq).and_then(CSeq::parse);
         match fault.or_else(|| message.essentials().err()) {
             None => Ok(message),
             Some(fault) => Err(Unreadable { fault, message: Some(Box::new(message)) }),
@@ -148,16 +167,17 @@ impl<'a> Message<'a> {
         for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
             let value = self.header(name).ok_or(Fault::Missing(name))?;
             let readable = match name {
-                Name::Via => self.top_via().is_some(),
-                Name::From | Name::To => NameAddr::parse(value).is_some(),
-                Name::CSeq => self.cseq().is_some(),
+                Name::Via => self.via.is_some(),
+                Name::From => self.from.is_some(),
+                Name::To => self.to.is_some(),
+                Name::CSeq => self.cseq.is_some(),
                 _ => !value.is_empty(),
             };
             if !readable {
                 return Err(Fault::Invalid(name));
             }
         }
-        if let (StartLine::Request { method, .. }, Some(cseq)) = (self.start, self.cseq())
+        if let (StartLine::Request { method, .. }, Some(cseq)) = (self.start, self.cseq)
             && cseq.method != method.as_bytes()
         {
             return Err(Fault::Invalid(Name::CSeq));
@@ -224,11 +244,11 @@ impl<'a> Message<'a> {
     }
 
     pub fn top_via(&self) -> Option<Via<'a>> {
-        self.elements(Name::Via).next().and_then(Via::parse)
+        self.via
     }
 
     pub fn cseq(&self) -> Option<CSeq<'a>> {
-        self.header(Name::CSeq).and_then(CSeq::parse)
+        self.cseq
     }
 
     pub fn call_id(&self) -> &'a [u8] {
@@ -236,11 +256,11 @@ impl<'a> Message<'a> {
     }
 
     pub fn from(&self) -> Option<NameAddr<'a>> {
-        self.header(Name::From).and_then(NameAddr::parse)
+        self.from
     }
 
     pub fn to(&self) -> Option<NameAddr<'a>> {
-        self.header(Name::To).and_then(NameAddr::parse)
+        self.to
     }
 
     pub fn contact(&self) -> Option<NameAddr<'a>> {
@@ -259,7 +279,7 @@ pub(crate) fn is_token(octet: u8) -> bool {
 
 /// One line without its end.
 fn take_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().position(|octet| *octet == b'\n')?;
+    let end = memchr(b'\n', bytes)?;
     let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
     Some((line, &bytes[end + 1..]))
 }
@@ -271,7 +291,7 @@ fn take_header(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let mut at = 0;
     loop {
-        let Some(end) = bytes[at..].iter().position(|octet| *octet == b'\n') else {
+        let Some(end) = memchr(b'\n', &bytes[at..]) else {
             return Some((bytes, &[]));
         };
         let end = at + end;

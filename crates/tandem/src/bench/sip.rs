@@ -71,6 +71,18 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
         half.delay_quantile(500),
         half.delay_quantile(990)
     );
+    // What the two switches and the machine take by themselves is not added by us.
+    let mut direct = CallingSwitch::bind(any, called.address, move |call| {
+        (format!("+{}", number_of(call % subscribers)), "+4930901820".into())
+    })?;
+    let rate = Some((limit * 0.5) as u64);
+    let duration = Duration::from_secs(seconds);
+    let mut alone = direct.run(Pace { rate, calls_max: 8192, duration, talk: Duration::ZERO });
+    println!(
+        "  without us between the switches: p50 {:?}, p99 {:?}",
+        alone.delay_quantile(500),
+        alone.delay_quantile(990)
+    );
     runtime.block_on(server.stop());
     let mut figures = Figures::new();
     figures.insert("calls_per_second".into(), limit.into());

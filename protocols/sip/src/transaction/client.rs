@@ -8,8 +8,8 @@ use crate::method::Method;
 use crate::uri::Uri;
 use crate::writer::MessageWriter;
 
-const TCP: &[u8] = b"SIP/2.0/TCP ";
-const UDP: &[u8] = b"SIP/2.0/UDP ";
+const OVER_TCP: &[u8] = b"SIP/2.0/TCP ";
+const OVER_UDP: &[u8] = b"SIP/2.0/UDP ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -27,11 +27,11 @@ pub(super) struct Client {
     pub owner: u64,
     state: State,
     is_invite: bool,
+    /// Sent again while nothing came.
     request: Box<[u8]>,
-    via: Box<[u8]>,
     pub nonce: u64,
-    /// What is sent again: the request while nothing came, the ACK afterwards.
-    ack: Option<(Flow, Box<[u8]>)>,
+    /// Sent again whenever the answer comes again.
+    ack: Option<Box<[u8]>>,
     pub due: Millis,
     interval: u64,
     dies: Millis,
@@ -64,7 +64,6 @@ impl Client {
             state: State::Calling,
             is_invite,
             request: Box::default(),
-            via: Box::default(),
             nonce: 0,
             ack: None,
             due: Millis(0),
@@ -76,8 +75,8 @@ impl Client {
         }
     }
 
-    pub fn begin(&mut self, now: Millis, request: Box<[u8]>, via: Box<[u8]>, nonce: u64) {
-        (self.request, self.via, self.nonce) = (request, via, nonce);
+    pub fn begin(&mut self, now: Millis, request: Box<[u8]>, nonce: u64) {
+        (self.request, self.nonce) = (request, nonce);
         self.dies = now.plus(LIFE);
         self.due = if self.flow.transport.is_reliable() { self.dies } else { now.plus(T1) };
     }
@@ -93,11 +92,10 @@ impl Client {
         self.is_switched = false;
         self.flow.transport = Transport::Udp;
         self.due = now.plus(T1);
-        for part in [&mut self.request, &mut self.via] {
-            let at = part.windows(TCP.len()).position(|window| window == TCP);
-            if let Some(at) = at {
-                part[at..at + TCP.len()].copy_from_slice(UDP);
-            }
+        let length = OVER_TCP.len();
+        // The first is ours: it stands on top.
+        if let Some(at) = self.request.windows(length).position(|window| window == OVER_TCP) {
+            self.request[at..at + length].copy_from_slice(OVER_UDP);
         }
         self.request.clone()
     }
@@ -141,7 +139,7 @@ impl Client {
                 self.state = State::Completed;
                 let keep = if self.flow.transport.is_reliable() { 0 } else { LIFE };
                 self.due = now.plus(keep);
-                self.ack = Some((self.flow, ack.clone()));
+                self.ack = Some(ack.clone());
                 self.request = Box::default();
                 if keep == 0 {
                     self.state = State::Over;
@@ -167,19 +165,19 @@ impl Client {
     }
 
     fn acknowledge_again(&self) -> Reaction {
-        Reaction { send: self.ack.as_ref().map(|(_, ack)| ack.clone()), ..Reaction::default() }
+        Reaction { send: self.ack.clone(), ..Reaction::default() }
     }
 
     /// Was a 2xx with another tag acknowledged already?
     fn is_of_another(&self, message: &Message<'_>) -> bool {
-        let acknowledged = self.ack.as_ref().and_then(|(_, ack)| Message::decode(ack).ok());
+        let acknowledged = self.ack.as_ref().and_then(|ack| Message::decode(ack).ok());
         let tag = |message: &Message<'_>| message.to().and_then(|to| to.tag().map(<[u8]>::to_vec));
         acknowledged.is_some_and(|ack| tag(&ack) != tag(message))
     }
 
     pub fn acked(&mut self, flow: Flow, bytes: &[u8]) {
         self.flow = flow;
-        self.ack = Some((flow, bytes.into()));
+        self.ack = Some(bytes.into());
     }
 
     /// The ACK that belongs to the INVITE's transaction (section 17.1.1.3).
@@ -187,7 +185,7 @@ impl Client {
         let mut out = Vec::with_capacity(512);
         if let Ok(request) = Message::decode(&self.request) {
             let mut ack = MessageWriter::request(&mut out, Method::Ack, request.uri());
-            ack.header(Name::Via, &self.via);
+            ack.header(Name::Via, request.header(Name::Via).unwrap_or_default());
             for route in request.all(Name::Route) {
                 ack.header(Name::Route, route);
             }
@@ -221,7 +219,7 @@ impl Client {
         self.dies = self.due;
         let mut out = Vec::with_capacity(512);
         let mut cancel = MessageWriter::request(&mut out, Method::Cancel, request.uri());
-        cancel.header(Name::Via, &self.via);
+        cancel.header(Name::Via, request.header(Name::Via).unwrap_or_default());
         for route in request.all(Name::Route) {
             cancel.header(Name::Route, route);
         }

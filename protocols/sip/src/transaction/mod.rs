@@ -6,13 +6,14 @@
 
 mod branches;
 mod client;
+mod matching;
 mod reply;
 mod server;
 
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::Millis;
 use crate::message::Message;
@@ -20,7 +21,6 @@ use crate::method::Method;
 use crate::slab::Slab;
 use crate::tokens::{Tokens, hex};
 use crate::wheel::Wheel;
-use crate::writer::push_number;
 use branches::ours;
 use client::Client;
 pub use reply::copy_essentials;
@@ -109,8 +109,9 @@ enum Entry {
 
 pub struct Transactions {
     entries: Slab<Entry>,
-    /// Server transactions by what matches a repeat (section 17.2.3).
-    by_key: HashMap<Box<[u8]>, u64>,
+    /// Server transactions by the hash of what matches a repeat (section 17.2.3), which they keep themselves.
+    by_key: HashTable<(u64, u64)>,
+    hashing: DefaultHashBuilder,
     wheel: Wheel,
     pub tokens: Tokens,
     out: Vec<u8>,
@@ -124,7 +125,8 @@ impl Transactions {
     pub fn new(tokens: Tokens) -> Transactions {
         Transactions {
             entries: Slab::default(),
-            by_key: HashMap::new(),
+            by_key: HashTable::new(),
+            hashing: DefaultHashBuilder::default(),
             wheel: Wheel::default(),
             tokens,
             out: Vec::new(),
@@ -196,21 +198,22 @@ impl Transactions {
     ) -> ClientId {
         let is_invite = method == Method::Invite;
         let id = self.entries.insert(Entry::Client(Box::new(Client::new(flow, is_invite, owner))));
-        let (mut via, mut nonce) = self.via(id, &flow, sent_by);
+        let (via, mut nonce) = self.via(id, &flow, sent_by);
         let mut range = self.send(flow, |out| write(&via, out));
         let mut sent_over = flow;
         if range.len() > DATAGRAM_MAX && self.takes_connections(&flow, now) {
             self.sends.pop();
             self.out.truncate(range.start);
             sent_over.transport = Transport::Tcp;
-            (via, nonce) = self.via(id, &sent_over, sent_by);
+            let (via, another) = self.via(id, &sent_over, sent_by);
+            nonce = another;
             range = self.send(sent_over, |out| write(&via, out));
         }
         let request: Box<[u8]> = self.out[range].into();
         if let Some(Entry::Client(client)) = self.entries.get_mut(id) {
             client.flow = sent_over;
             client.is_switched = sent_over != flow;
-            client.begin(now, request, via.into_boxed_slice(), nonce);
+            client.begin(now, request, nonce);
             self.wheel.set(client.due, id);
         }
         ClientId(id)
@@ -287,7 +290,7 @@ impl Transactions {
     ) -> Event {
         let matched = if method == Method::Ack { Method::Invite } else { method };
         self.make_key(message, matched);
-        if let Some(id) = self.by_key.get(self.key.as_slice()).copied() {
+        if let Some(id) = self.known() {
             return self.repeated(now, id, method);
         }
         if method == Method::Ack {
@@ -299,7 +302,7 @@ impl Transactions {
         }
         // Matching is by the INVITE's own key (section 9.2).
         self.make_key(message, Method::Invite);
-        let invite = self.by_key.get(self.key.as_slice()).copied();
+        let invite = self.known();
         self.respond_simply(now, ServerId(id), message, if invite.is_some() { 200 } else { 481 });
         match invite.and_then(|id| Some((id, self.entries.get(id)?))) {
             Some((id, Entry::Server(server))) => Event::Cancel(ServerId(id), server.owner),
@@ -309,10 +312,9 @@ impl Transactions {
 
     fn begin_server(&mut self, flow: Flow, message: &Message<'_>, method: Method<'_>) -> u64 {
         let flow = response_flow(flow, message);
-        let key: Box<[u8]> = self.key.as_slice().into();
-        let server = Server::new(flow, method == Method::Invite, key.clone());
+        let server = Server::new(flow, method == Method::Invite, self.key.as_slice().into());
         let id = self.entries.insert(Entry::Server(Box::new(server)));
-        self.by_key.insert(key, id);
+        self.remember(id);
         id
     }
 
@@ -335,29 +337,6 @@ impl Transactions {
             self.send_copy(flow, &again);
         }
         Event::Absorbed
-    }
-
-    /// branch, sent-by and method; for peers of RFC 2543, which send no such branch, what section 17.2.3 names.
-    fn make_key(&mut self, message: &Message<'_>, method: Method<'_>) {
-        self.key.clear();
-        let Some(via) = message.top_via() else { return };
-        let branch = via.branch().unwrap_or_default();
-        self.key.extend_from_slice(method.as_bytes());
-        self.key.push(b' ');
-        self.key.extend(via.host.iter().map(u8::to_ascii_lowercase));
-        self.key.push(b':');
-        push_number(&mut self.key, u64::from(via.port.unwrap_or(5060)));
-        self.key.push(b' ');
-        self.key.extend_from_slice(branch);
-        if !branch.starts_with(b"z9hG4bK") {
-            let cseq = message.cseq().map_or(0, |cseq| cseq.number);
-            let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
-            self.key.push(b' ');
-            push_number(&mut self.key, u64::from(cseq));
-            for part in [b" ", message.call_id(), b" ", tag] {
-                self.key.extend_from_slice(part);
-            }
-        }
     }
 
     /// Answers a request. `write` writes the whole response; a 2xx to an INVITE is sent again until
@@ -478,12 +457,6 @@ impl Transactions {
             } else {
                 self.wheel.set(next, id);
             }
-        }
-    }
-
-    fn forget(&mut self, id: u64) {
-        if let Some(Entry::Server(server)) = self.entries.remove(id) {
-            self.by_key.remove(&server.key);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What every answer takes over from its request, and where it goes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Flow;
 use crate::header::Name;
@@ -52,13 +52,13 @@ fn stamped_via(value: &[u8], flow: Flow) -> Vec<u8> {
     let Some(via) = crate::fields::list(value).next().and_then(crate::Via::parse) else {
         return value.to_vec();
     };
-    let address = flow.remote.ip().to_string();
     let said = std::str::from_utf8(via.host).unwrap_or_default();
+    let said = said.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let wants_port = crate::fields::param(via.params, "rport").is_some_and(<[u8]>::is_empty);
-    let differs = said.trim_start_matches('[').trim_end_matches(']') != address;
-    if !wants_port && !differs {
+    if !wants_port && said == Ok(flow.remote.ip()) {
         return value.to_vec();
     }
+    let address = flow.remote.ip().to_string();
     let mut stamped = Vec::with_capacity(value.len() + 48);
     let text = String::from_utf8_lossy(value);
     let filled =

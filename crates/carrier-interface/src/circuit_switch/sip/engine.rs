@@ -34,7 +34,7 @@ const CALLS_MAX: usize = 500_000;
 pub(super) struct Engine {
     pub local: Local,
     pub transactions: Transactions,
-    pub calls: Slab<Call>,
+    pub calls: Slab<Box<Call>>,
     /// Calls taken up again, by the tags that they had before.
     pub(super) aliases: HashMap<Box<[u8]>, u64>,
     pub(super) wakes: Wheel,
@@ -470,7 +470,7 @@ impl Engine {
 
     /// Forgets a call that is over.
     pub fn tidy(&mut self, id: u64) {
-        if !self.calls.get(id).is_some_and(Call::is_forgotten) {
+        if !self.calls.get(id).is_some_and(|call| call.is_forgotten()) {
             return;
         }
         let Some(call) = self.calls.remove(id) else { return };

@@ -72,7 +72,7 @@ impl Call {
         });
         let Some(again) = again else { return false };
         let Some(before) = self.b.take() else { return false };
-        self.note(&message.status().to_string());
+        self.note(message.status());
         self.try_way(io, Tried { cseq: again.cseq + 1, ..again });
         if let Some(leg) = &mut self.b {
             // The caller waits since the first.

@@ -75,7 +75,8 @@ impl Call {
 
     /// Another number is called, priced and paid for like the first would have been.
     fn redirect(&mut self, io: &mut Io<'_>, number: Digits) {
-        self.note(&format!("{}: redirected by the VNO to {number}", self.called));
+        let called = self.called;
+        self.note(format_args!("{called}: redirected by the VNO to {number}"));
         self.close(io, EndCause::Normal);
         self.state = State::Rerouting;
         self.deadline = Millis(io.now.0 + super::SILENCE_MAX);

@@ -1,6 +1,7 @@
 //! The caller's leg: from its INVITE to the platform's decision.
 
 use std::collections::VecDeque;
+use std::fmt::{self, Write};
 
 use sip_protocol::session_timer::{MIN_SE_SECONDS, Refresher, SessionExpires, SessionTimer};
 use sip_protocol::transaction::copy_essentials;
@@ -62,6 +63,10 @@ pub(in super::super) fn dialled(uri: &[u8], trunk: &Trunk) -> Option<Dialled> {
     trunk.dialled(&name, std::str::from_utf8(uri.telephone_params()).ok()?)
 }
 
+/// Milliseconds after which a caller that has heard nothing is told that its call is being worked on (RFC 3261 section
+/// 17.2.1). Most have heard more by then.
+const TRYING_AFTER: u64 = 200;
+
 /// A session that is never refreshed would never be found dead.
 const SESSION_SECONDS_MAX: u32 = 86_400;
 
@@ -87,7 +92,11 @@ fn unescaped(name: &[u8]) -> Option<String> {
 }
 
 /// Begins a call and asks the platform about it. An INVITE that cannot be served gets its answer here.
-pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_>) -> Option<Call> {
+pub(in super::super) fn place(
+    io: &mut Io<'_>,
+    id: u64,
+    arrival: &Arrival<'_, '_>,
+) -> Option<Box<Call>> {
     let invite = arrival.message;
     let tag = Call::tag(id, Side::A, &mut io.transactions.tokens);
     let Some(mut dialog) = Dialog::accepting(invite, &tag, arrival.flow) else {
@@ -105,7 +114,7 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
     let supports_timer = invite.lists(Name::Supported, "timer");
     let by_them = timer.is_some_and(|timer| timer.refresher == Some(Refresher::Uac));
     let (essentials, introduction) = in_common(io, arrival, &tag);
-    let mut call = Call {
+    let mut call = Box::new(Call {
         id,
         state: State::Authorising,
         a: ALeg {
@@ -158,10 +167,10 @@ pub(in super::super) fn place(io: &mut Io<'_>, id: u64, arrival: &Arrival<'_, '_
         waiting: None,
         was_asked: false,
         redirects: 0,
-    };
+        trying_at: Some(io.now.plus(TRYING_AFTER)),
+    });
     io.counts.placed += 1;
     io.transactions.own(arrival.invite, id);
-    trying(io.transactions, io.now, arrival.invite, invite);
     if let Err(refusal) = call.check(io, arrival) {
         if let Some(refusal) = refusal {
             call.refuse_a(io, refusal);
@@ -273,7 +282,8 @@ impl Call {
             Ok(plan) => plan,
             Err(declined) => {
                 self.meters[meter].is_closed = true;
-                self.note(&format!("{}: {}", self.called, declined.name()));
+                let called = self.called;
+                self.note(format_args!("{called}: {}", declined.name()));
                 if self.state != State::Over {
                     self.give_up(io, Some(refusals::of(declined)));
                 }
@@ -300,7 +310,7 @@ impl Call {
         self.is_emergency = plan.is_emergency;
         for route in &plan.below_floor {
             let name = io.trunks.name(route.trunk).to_owned();
-            self.note(&format!("{name} (margin {}: below the floor)", route.margin));
+            self.note(format_args!("{name} (margin {}: below the floor)", route.margin));
         }
         if self.forwards == 0 {
             (self.number, self.own_number) = (plan.number, plan.number);
@@ -378,7 +388,8 @@ impl Call {
         if self.forwards > FORWARDS_MAX {
             return self.give_up(io, Some(refusals::LOOP));
         }
-        self.note(&format!("{}: forwarded ({why}) to {number}", self.called));
+        let called = self.called;
+        self.note(format_args!("{called}: forwarded ({why}) to {number}"));
         let domain = &io.local.domain;
         let reason = match why {
             "busy" => "user-busy",
@@ -396,11 +407,10 @@ impl Call {
         self.ask_to_place(io, CallParty::Forwarder(callee.line), Asked::Forward);
     }
 
-    pub(super) fn note(&mut self, what: &str) {
-        if !self.trail.is_empty() {
-            self.trail.push_str("; ");
-        }
-        self.trail.push_str(what);
+    pub(super) fn note(&mut self, what: impl fmt::Display) {
+        let gap = if self.trail.is_empty() { "" } else { "; " };
+        // A String takes all that is written to it.
+        let _ = write!(self.trail, "{gap}{what}");
     }
 
     /// The caller hung up before the answer, or a side takes a re-INVITE back.

@@ -221,6 +221,8 @@ pub(super) struct Call {
     pub waiting: Option<Box<CallPlan>>,
     pub was_asked: bool,
     pub redirects: u8,
+    /// When the caller is told that its call is being worked on, unless it has heard more by then.
+    pub trying_at: Option<Millis>,
 }
 
 /// What calls work with.
@@ -338,6 +340,7 @@ impl Call {
             Opening::Taken(server) => server,
             Opening::Made(client) => return self.answer_made(io, client, status, body, write),
         };
+        self.trying_at = None;
         let leg = &self.a;
         io.transactions.respond(io.now, server, status, |out| {
             let mut response = MessageWriter::response(out, status);
@@ -378,6 +381,7 @@ impl Call {
         if let Some(forward) = self.to_answer_in.filter(|_| self.state == State::Ringing) {
             next = next.min(forward);
         }
+        next = next.min(self.trying_at.unwrap_or(Millis(u64::MAX)));
         if next != self.wake_at && next != Millis(u64::MAX) {
             self.wake_at = next;
             io.wakes.set(next, self.id);
@@ -396,6 +400,10 @@ impl Call {
             return;
         }
         self.wake_at = Millis(0);
+        if self.trying_at.is_some_and(|at| at <= io.now) {
+            self.answer_a(io, 100, &[], |_| {});
+            return self.arm(io);
+        }
         match self.state {
             State::Authorising if io.trunks.is_emergency(self.called) => self.connect_unasked(io),
             State::Authorising | State::Rerouting | State::Consent => {

@@ -31,7 +31,7 @@ pub(in super::super) struct Order {
 }
 
 /// Rings the first phone. None: its access takes no more calls.
-pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Option<Call> {
+pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Option<Box<Call>> {
     if !io.trunks.admit(order.access, io.now, order.called) {
         return None;
     }
@@ -62,7 +62,7 @@ pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Opt
             invite.finish(&[]);
         });
     io.counts.placed += 1;
-    let mut call = Call {
+    let mut call = Box::new(Call {
         id,
         state: State::Calling,
         a: ALeg {
@@ -114,7 +114,8 @@ pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Opt
         waiting: None,
         was_asked: false,
         redirects: 0,
-    };
+        trying_at: None,
+    });
     call.arm(io);
     Some(call)
 }
@@ -139,7 +140,7 @@ impl Call {
             100..200 => self.deadline = self.placed.plus(PICK_UP_MAX),
             200..300 => self.picked_up(io, message),
             _ => {
-                self.note(&format!("the first phone refused: {status}"));
+                self.note(format_args!("the first phone refused: {status}"));
                 self.a.hung_up = true;
                 self.close(io, EndCause::Fault);
             }

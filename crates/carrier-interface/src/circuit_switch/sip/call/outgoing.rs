@@ -75,7 +75,7 @@ impl Call {
                 self.try_carrier(io, route);
             }
             Some(Err(declined)) => {
-                self.note(&format!("{}: {}", io.trunks.name(route.trunk), declined.name()));
+                self.note(format_args!("{}: {}", io.trunks.name(route.trunk), declined.name()));
                 self.try_next(io, false);
             }
             None => self.give_up(io, Some(refusals::OVERLOADED)),
@@ -85,12 +85,12 @@ impl Call {
 
     fn try_carrier(&mut self, io: &mut Io<'_>, route: Route) {
         let waived = if route.is_waived { ", margin waived" } else { "" };
-        let name = io.trunks.name(route.trunk).to_owned();
         let Some(trunk) = io.trunks.seize(route.trunk, io.now, self.called) else {
-            self.note(&format!("{name}: full or down"));
+            self.note(format_args!("{}: full or down", io.trunks.name(route.trunk)));
             return self.try_next(io, false);
         };
-        self.note(&format!("{name} (margin {}{waived})", route.margin));
+        let name = io.trunks.name(route.trunk);
+        self.note(format_args!("{name} (margin {}{waived})", route.margin));
         let way = Way {
             uri: match self.routing.filter(|_| trunk.takes_routing_numbers) {
                 _ if self.is_emergency => format!("sip:{}@{}", self.called, trunk.flow.remote),
@@ -391,7 +391,7 @@ impl Call {
         // What a switch wants of us, not of the caller, is a fault of this way: another may be open.
         let is_between_us = leg.trunk.is_some() && matches!(status, 300..=399 | 401 | 407 | 422);
         let advances = is_between_us || matches!(status, 408 | 500 | 502 | 503 | 504 | 580);
-        self.note(&status.to_string());
+        self.note(status);
         let status =
             if is_between_us || (leg.trunk.is_some() && status == 408) { 503 } else { status };
         if let Some(trunk) = leg.trunk {

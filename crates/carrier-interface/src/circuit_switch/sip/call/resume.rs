@@ -13,11 +13,11 @@ use tandem_domain::identifier::PeerId;
 use super::{ALeg, BLeg, Call, Io, Meter, Opening, Side, State, Who};
 
 #[derive(Encode, Decode)]
-struct Note {
-    #[n(0)]
-    a: Leg,
-    #[n(1)]
-    b: Leg,
+struct Note<'a> {
+    #[b(0)]
+    a: Leg<'a>,
+    #[b(1)]
+    b: Leg<'a>,
     /// Wall clock, milliseconds.
     #[n(2)]
     answered: i64,
@@ -26,21 +26,21 @@ struct Note {
 }
 
 #[derive(Encode, Decode)]
-struct Leg {
-    #[cbor(n(0), with = "minicbor::bytes")]
-    call_id: Vec<u8>,
-    #[cbor(n(1), with = "minicbor::bytes")]
-    local_tag: Vec<u8>,
-    #[cbor(n(2), with = "minicbor::bytes")]
-    remote_tag: Vec<u8>,
-    #[cbor(n(3), with = "minicbor::bytes")]
-    local: Vec<u8>,
-    #[cbor(n(4), with = "minicbor::bytes")]
-    remote: Vec<u8>,
-    #[cbor(n(5), with = "minicbor::bytes")]
-    target: Vec<u8>,
-    #[n(6)]
-    routes: Vec<minicbor::bytes::ByteVec>,
+struct Leg<'a> {
+    #[cbor(b(0), with = "minicbor::bytes")]
+    call_id: &'a [u8],
+    #[cbor(b(1), with = "minicbor::bytes")]
+    local_tag: &'a [u8],
+    #[cbor(b(2), with = "minicbor::bytes")]
+    remote_tag: &'a [u8],
+    #[cbor(b(3), with = "minicbor::bytes")]
+    local: &'a [u8],
+    #[cbor(b(4), with = "minicbor::bytes")]
+    remote: &'a [u8],
+    #[cbor(b(5), with = "minicbor::bytes")]
+    target: &'a [u8],
+    #[b(6)]
+    routes: Vec<&'a minicbor::bytes::ByteSlice>,
     #[n(7)]
     local_cseq: u32,
     #[n(8)]
@@ -64,15 +64,15 @@ fn leg(
     trunk: Option<PeerId>,
     timer: Option<SessionTimer>,
     allows_update: bool,
-) -> Leg {
+) -> Leg<'_> {
     Leg {
-        call_id: dialog.call_id.to_vec(),
-        local_tag: dialog.local_tag.to_vec(),
-        remote_tag: dialog.remote_tag.to_vec(),
-        local: dialog.local.to_vec(),
-        remote: dialog.remote.to_vec(),
-        target: dialog.target.to_vec(),
-        routes: dialog.routes.iter().map(|route| route.to_vec().into()).collect(),
+        call_id: &dialog.call_id,
+        local_tag: &dialog.local_tag,
+        remote_tag: &dialog.remote_tag,
+        local: &dialog.local,
+        remote: &dialog.remote,
+        target: &dialog.target,
+        routes: dialog.routes.iter().map(|route| route.as_ref().into()).collect(),
         local_cseq: dialog.local_cseq,
         remote_cseq: dialog.remote_cseq,
         transport: dialog.flow.transport as u8,
@@ -84,7 +84,7 @@ fn leg(
     }
 }
 
-impl Leg {
+impl Leg<'_> {
     fn dialog(&self, elapsed_seconds: u32, keeps_flow: bool) -> Option<Dialog> {
         let transport = match self.transport {
             0 => Transport::Udp,
@@ -93,13 +93,13 @@ impl Leg {
         };
         let remote: SocketAddr = self.remote_address.parse().ok()?;
         Some(Dialog {
-            call_id: self.call_id.as_slice().into(),
-            local_tag: self.local_tag.as_slice().into(),
-            remote_tag: self.remote_tag.as_slice().into(),
-            local: self.local.as_slice().into(),
-            remote: self.remote.as_slice().into(),
-            target: self.target.as_slice().into(),
-            routes: self.routes.iter().map(|route| route.as_slice().into()).collect(),
+            call_id: self.call_id.into(),
+            local_tag: self.local_tag.into(),
+            remote_tag: self.remote_tag.into(),
+            local: self.local.into(),
+            remote: self.remote.into(),
+            target: self.target.into(),
+            routes: self.routes.iter().map(|route| (***route).into()).collect(),
             // Requests sent since are not known: far enough ahead, and still in order however often this happens.
             local_cseq: self.local_cseq.saturating_add(1000 + elapsed_seconds),
             remote_cseq: self.remote_cseq,
@@ -124,13 +124,15 @@ pub(in super::super) fn note(call: &Call) -> Option<Box<[u8]>> {
         answered: answered.0 as i64,
         seconds_max: call.seconds_max,
     };
-    minicbor::to_vec(&note).ok().map(Vec::into_boxed_slice)
+    let mut written = Vec::with_capacity(512);
+    minicbor::encode(&note, &mut written).ok()?;
+    Some(written.into_boxed_slice())
 }
 
 /// The caller's tag of the call behind a charging session; sessions of one call share it.
 pub(in super::super) fn tag(session: &Session) -> Option<Vec<u8>> {
-    let note: Note = minicbor::decode(session.note.as_deref()?).ok()?;
-    Some(note.a.local_tag)
+    let note: Note<'_> = minicbor::decode(session.note.as_deref()?).ok()?;
+    Some(note.a.local_tag.to_vec())
 }
 
 /// What is left of a charging session when its call is taken up again.
@@ -147,15 +149,15 @@ pub(in super::super) fn resume(
     id: u64,
     session: &Session,
     alive_at: Millis,
-) -> Option<Call> {
-    let note: Note = minicbor::decode(session.note.as_deref()?).ok()?;
+) -> Option<Box<Call>> {
+    let note: Note<'_> = minicbor::decode(session.note.as_deref()?).ok()?;
     let answered = u64::try_from(note.answered).ok().map(Millis);
     let elapsed = answered.map_or(0, |answered| io.now.since(answered) / 1000);
     let elapsed = u32::try_from(elapsed).unwrap_or(0);
     let from_phone = note.a.trunk.is_some_and(|trunk| io.trunks.is_access(trunk));
     let a = note.a.dialog(elapsed, from_phone)?;
     let b = note.b.dialog(elapsed, note.b.trunk.is_none())?;
-    let mut call = Call {
+    let mut call = Box::new(Call {
         id,
         state: State::Answered,
         a: ALeg {
@@ -221,7 +223,8 @@ pub(in super::super) fn resume(
         waiting: None,
         was_asked: true,
         redirects: 0,
-    };
+        trying_at: None,
+    });
     // Each leg is asked for a sign of life at once: a call that ended meanwhile ends here too.
     for side in [Side::A, Side::B] {
         call.refresh_at[side as usize] = io.now.plus(500);

@@ -122,6 +122,24 @@ fn a_lost_bye_is_noticed_by_the_silence_and_charged_to_it() {
 }
 
 #[test]
+fn a_caller_that_has_heard_nothing_after_a_while_is_told_that_its_call_is_worked_on() {
+    let mut house = House::new("100.00");
+    house.invite("+4930901820", "");
+    house.wait(190);
+    assert!(!house.has(CALLING, "SIP/2.0 100"));
+    house.wait(30);
+    house.expect(CALLING, "SIP/2.0 100");
+
+    let mut house = House::new("100.00");
+    house.invite("+4930901820", "");
+    let invite = house.expect(CALLED, "INVITE");
+    house.hear(CALLED, &answer(&invite, "180 Ringing", "", ""));
+    house.expect(CALLING, "SIP/2.0 180");
+    house.wait(1_000);
+    assert!(!house.has(CALLING, "SIP/2.0 100"), "it knows more already");
+}
+
+#[test]
 fn an_answer_that_is_never_acknowledged_ends_the_call() {
     let mut house = House::new("100.00");
     house.invite("+4930901820", "");
