@@ -1,6 +1,6 @@
 //! SIP switches: one that is called and answers, refuses or stays silent, and one that calls as fast as it is told.
 //!
-//! Plain threads and blocking sockets, so that what they cost can be told apart from what is under test.
+//! Plain threads and sockets of their own, so that what they cost can be told apart from what is under test.
 
 use std::collections::HashMap;
 use std::io;
@@ -210,7 +210,7 @@ pub struct CallingSwitch {
 static SWITCHES: AtomicU64 = AtomicU64::new(0);
 
 const RESEND: Duration = Duration::from_millis(500);
-/// A paced call is placed at most this much late.
+/// A paced call is placed about this much late at most.
 const PACING: Duration = Duration::from_micros(200);
 const SLEEPS_MAX: Duration = Duration::from_millis(10);
 const GIVE_UP: Duration = Duration::from_secs(10);

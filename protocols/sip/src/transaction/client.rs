@@ -27,7 +27,7 @@ pub(super) struct Client {
     pub owner: u64,
     state: State,
     is_invite: bool,
-    /// Sent again while nothing came.
+    /// Sent again while nothing came; an ACK and a CANCEL are made from it.
     request: Box<[u8]>,
     pub nonce: u64,
     /// Sent again whenever the answer comes again.

@@ -296,7 +296,7 @@ impl Transactions {
         if method == Method::Ack {
             return Event::Ack;
         }
-        let id = self.begin_server(flow, message, method);
+        let id = self.begin_server(now, flow, message, method);
         if method != Method::Cancel {
             return Event::Request(ServerId(id));
         }
@@ -310,9 +310,15 @@ impl Transactions {
         }
     }
 
-    fn begin_server(&mut self, flow: Flow, message: &Message<'_>, method: Method<'_>) -> u64 {
+    fn begin_server(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        message: &Message<'_>,
+        method: Method<'_>,
+    ) -> u64 {
         let flow = response_flow(flow, message);
-        let server = Server::new(flow, method == Method::Invite, self.key.as_slice().into());
+        let server = Server::new(now, flow, method == Method::Invite, self.key.as_slice().into());
         let id = self.entries.insert(Entry::Server(Box::new(server)));
         self.remember(id);
         id
@@ -386,6 +392,14 @@ impl Transactions {
     pub fn own(&mut self, id: ServerId, owner: u64) {
         if let Some(Entry::Server(server)) = self.entries.get_mut(id.0) {
             server.owner = owner;
+        }
+    }
+
+    /// When a request came that has no answer of any kind yet.
+    pub fn unanswered_since(&self, id: ServerId) -> Option<Millis> {
+        match self.entries.get(id.0) {
+            Some(Entry::Server(server)) => server.unanswered_since(),
+            _ => None,
         }
     }
 

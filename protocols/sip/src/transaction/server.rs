@@ -19,6 +19,7 @@ pub(super) struct Server {
     pub flow: Flow,
     pub owner: u64,
     pub key: Box<[u8]>,
+    began: Millis,
     state: State,
     is_invite: bool,
     last: Box<[u8]>,
@@ -42,12 +43,13 @@ pub(super) struct Fired {
 
 impl Server {
     /// Until it is answered nothing is due: how long that may take is decided above.
-    pub fn new(flow: Flow, is_invite: bool, key: Box<[u8]>) -> Server {
+    pub fn new(now: Millis, flow: Flow, is_invite: bool, key: Box<[u8]>) -> Server {
         let due = Millis(u64::MAX);
         Server {
             flow,
             owner: 0,
             key,
+            began: now,
             state: State::Proceeding,
             is_invite,
             last: Box::default(),
@@ -55,6 +57,11 @@ impl Server {
             interval: T1,
             dies: due,
         }
+    }
+
+    /// When it came, if it has no answer yet.
+    pub fn unanswered_since(&self) -> Option<Millis> {
+        (self.is_open() && self.last.is_empty()).then_some(self.began)
     }
 
     /// May a response still be sent?

@@ -17,7 +17,7 @@ const TAKEN_AT_ONCE: usize = 64;
 const BURST: usize = 64;
 /// Keep-alives of phones are a few line ends or zeros.
 const KEEP_ALIVE_MAX: usize = 16;
-/// So long the network may take to make room for a datagram before it counts as lost.
+/// So long the network may take to make room before what was to be sent counts as lost.
 const SENDING: Duration = Duration::from_millis(20);
 
 pub(super) struct Datagrams {
@@ -57,8 +57,13 @@ impl Datagrams {
     pub fn send(&self, mut datagrams: &[(SocketAddr, &[u8])]) {
         while !datagrams.is_empty() {
             let some = &datagrams[..datagrams.len().min(BURST)];
-            // On an error the first of them could not be sent.
-            let sent = burst(&self.socket, some).unwrap_or(1);
+            let sent = match burst(&self.socket, some) {
+                Ok(count) => count,
+                // It takes nothing at the moment: waiting for each of them would be waiting for ever.
+                Err(Errno::AGAIN) => return,
+                // The first of them cannot be sent.
+                Err(_) => 1,
+            };
             datagrams = &datagrams[sent..];
         }
     }

@@ -1,4 +1,4 @@
-//! Gives every message, answer and timer its place. Owned by one task; opens no socket.
+//! Gives every message, answer and timer its place. Owned by one thread; opens no socket.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -50,6 +50,7 @@ struct Bell {
 
 impl Bell {
     fn ring(&self) {
+        fence(Ordering::SeqCst);
         if self.is_asleep.swap(false, Ordering::SeqCst) {
             // Full is as good as rung.
             let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
@@ -122,16 +123,50 @@ impl Inbox {
     pub fn wait(&self, socket: &UdpSocket, longest: Duration) {
         self.bell.is_asleep.store(true, Ordering::SeqCst);
         // Whatever was put in before that store rang no bell.
+        fence(Ordering::SeqCst);
+        let mut is_rung = false;
         if self.answers.is_empty() && self.frames.is_empty() {
             let mut awaited =
                 [PollFd::new(socket, PollFlags::IN), PollFd::new(&self.bell.event, PollFlags::IN)];
             let longest = Timespec::try_from(longest).ok();
             // Interrupted is as good as woken.
             let _ = poll(&mut awaited, longest.as_ref());
+            is_rung = !awaited[1].revents().is_empty();
         }
-        if !self.bell.is_asleep.swap(false, Ordering::SeqCst) {
-            // Silences it.
+        self.bell.is_asleep.store(false, Ordering::SeqCst);
+        if is_rung {
+            // Silences it. One who rings late wakes us once for nothing.
             let _ = rustix::io::read(&self.bell.event, &mut [0; 8]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn whoever_rings_late_wakes_once_and_no_more() {
+        let (post, inbox) = Inbox::new().expect("an inbox");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let longest = Duration::from_millis(50);
+        rustix::io::write(&post.bell.event, &1u64.to_ne_bytes()).expect("rung");
+        inbox.wait(&socket, Duration::from_secs(60));
+        let asleep = Instant::now();
+        inbox.wait(&socket, longest);
+        assert!(asleep.elapsed() >= longest, "silence lasts");
+    }
+
+    #[test]
+    fn what_is_put_in_ends_the_wait() {
+        let (post, mut inbox) = Inbox::new().expect("an inbox");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let putting = std::thread::spawn(move || post.answer(Item::Stop));
+        while inbox.answer().is_none() {
+            inbox.wait(&socket, Duration::from_secs(60));
+        }
+        putting.join().expect("it was put in");
     }
 }

@@ -1,4 +1,4 @@
-//! The sockets and the task around the engine.
+//! The sockets and the thread around the engine.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -20,6 +20,7 @@ use tandem_platform::Platform;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
 use super::call::{Asked, Consent, Local};
@@ -69,7 +70,7 @@ const TICK: Duration = Duration::from_millis(8);
 const FRAMES_AT_ONCE: usize = 64;
 /// Datagrams sent in one round by which it counts as a busy one.
 const MUCH: usize = 16;
-const RECEIVE_BUFFER: usize = 8 << 20;
+const SOCKET_BUFFER: usize = 8 << 20;
 /// Ticks between two updates of what is measured: about a second.
 const SHOW_EVERY: u32 = 128;
 
@@ -113,7 +114,8 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
     let (udp, tcp) = bind(options.listen).await?;
     let address = udp.local_addr()?;
     // The usual buffer holds less than a tenth of a second of busy traffic.
-    let _ = socket2::SockRef::from(&udp).set_recv_buffer_size(RECEIVE_BUFFER);
+    let _ = socket2::SockRef::from(&udp).set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket2::SockRef::from(&udp).set_send_buffer_size(SOCKET_BUFFER);
     let tls = match &options.tls {
         Some((listen, config)) => Some((TcpListener::bind(listen).await?, config.clone())),
         None => None,
@@ -128,16 +130,18 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
     let local = Local::new(shown.ip().to_string(), sent_by, options.domain.clone());
     let (post, inbox) = Inbox::new()?;
     let streams = Streams::new(post.clone(), options.tls_client.clone());
-    let mut listeners = vec![tokio::spawn(streams.clone().accept(tcp, None))];
+    // They end when the set of them is dropped.
+    let mut listeners = JoinSet::new();
+    listeners.spawn(streams.clone().accept(tcp, None));
     if let Some((listener, config)) = tls {
-        listeners.push(tokio::spawn(streams.clone().accept(listener, Some(config))));
+        listeners.spawn(streams.clone().accept(listener, Some(config)));
     }
     let sink = Arc::new(post.clone());
     platform.on_directive(sink.clone());
     platform.on_calls(sink.clone());
     let client = HttpClient::new(&[], false).map_err(io::Error::other)?;
     let client = Arc::new(client);
-    let mut task = Task {
+    let mut serving = Serving {
         engine: Engine::new(local, secret()),
         platform,
         datagrams: Datagrams::new(udp)?,
@@ -150,13 +154,13 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
         started: (Instant::now(), unix_millis()),
         elsewhere: Handle::current(),
     };
-    task.engine.stir.vouchers = options.vouchers;
-    task.take_up().await;
+    serving.engine.stir.vouchers = options.vouchers;
+    serving.take_up().await;
     let (done, stopped) = oneshot::channel();
     // Calls have a thread of their own: no other task delays them, and none is woken by them.
     std::thread::Builder::new().name("sip".into()).spawn(move || {
-        task.run(inbox);
-        listeners.iter().for_each(tokio::task::JoinHandle::abort);
+        serving.run(inbox);
+        drop(listeners);
         // Nobody may wait for it.
         let _ = done.send(());
     })?;
@@ -174,7 +178,7 @@ fn secret() -> [u64; 4] {
     std::array::from_fn(|index| RandomState::new().hash_one((index, Instant::now())))
 }
 
-struct Task {
+struct Serving {
     engine: Engine,
     platform: Platform,
     datagrams: Datagrams,
@@ -190,7 +194,7 @@ struct Task {
     elsewhere: Handle,
 }
 
-impl Task {
+impl Serving {
     /// Wall clock at the start, monotonic from there.
     fn now(&self) -> Millis {
         let elapsed = u64::try_from(self.started.0.elapsed().as_millis()).unwrap_or(0);

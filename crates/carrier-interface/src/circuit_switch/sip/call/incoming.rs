@@ -167,7 +167,7 @@ pub(in super::super) fn place(
         waiting: None,
         was_asked: false,
         redirects: 0,
-        trying_at: Some(io.now.plus(TRYING_AFTER)),
+        trying_at: io.transactions.unanswered_since(arrival.invite).map(|at| at.plus(TRYING_AFTER)),
     });
     io.counts.placed += 1;
     io.transactions.own(arrival.invite, id);
@@ -183,7 +183,7 @@ pub(in super::super) fn place(
     Some(call)
 }
 
-/// The 100, the one answer without a tag of ours.
+/// A 100 before there is a call, without a tag of ours.
 pub(in super::super) fn trying(
     transactions: &mut Transactions,
     now: Millis,
