@@ -19,12 +19,12 @@ use crate::callee::{Callee, SDP};
 
 const RECEIVE_BUFFER: usize = 8 << 20;
 
-fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
+fn bind(address: SocketAddr) -> io::Result<Ear> {
     let socket = UdpSocket::bind(address)?;
     // The system may grant less; bursts are then lost and sent again.
     let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
     socket.set_nonblocking(true)?;
-    Ok(socket)
+    Ok(Ear { socket, quiet_looks: 0 })
 }
 
 /// While there is traffic a switch looks for it this often. Were it woken for each datagram, waking it would be work
@@ -33,13 +33,28 @@ const LOOKS_EVERY: Duration = Duration::from_micros(250);
 /// A switch that heard nothing for so many looks sleeps until it is woken.
 const QUIET_LOOKS: u32 = 40;
 
-/// Sleeps until there may be something to read; at most for `longest`.
-fn wait(socket: &UdpSocket, quiet_looks: u32, longest: Duration) {
-    if quiet_looks < QUIET_LOOKS {
-        return std::thread::sleep(LOOKS_EVERY.min(longest));
+/// A socket, and for how many looks nothing was there.
+struct Ear {
+    socket: UdpSocket,
+    quiet_looks: u32,
+}
+
+impl Ear {
+    /// What has arrived. If that is nothing: waits until something may have, at most for `longest`.
+    fn hear(&mut self, buffer: &mut [u8], longest: Duration) -> Option<(usize, SocketAddr)> {
+        if let Ok(heard) = self.socket.recv_from(buffer) {
+            self.quiet_looks = 0;
+            return Some(heard);
+        }
+        if self.quiet_looks < QUIET_LOOKS {
+            self.quiet_looks += 1;
+            std::thread::sleep(LOOKS_EVERY.min(longest));
+        } else {
+            let longest = Timespec { tv_sec: 0, tv_nsec: longest.as_nanos() as i64 };
+            let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&longest));
+        }
+        None
     }
-    let longest = Timespec { tv_sec: 0, tv_nsec: longest.as_nanos() as i64 };
-    let _ = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&longest));
 }
 
 /// Processor time of the calling thread so far.
@@ -61,13 +76,13 @@ pub struct CalledSwitch {
 
 impl CalledSwitch {
     pub fn start(address: SocketAddr, manner: Manner) -> io::Result<CalledSwitch> {
-        let socket = socket(address)?;
-        let address = socket.local_addr()?;
+        let ear = bind(address)?;
+        let address = ear.socket.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let busy = Arc::new(AtomicU64::new(0));
         let answered = Arc::new(AtomicU64::new(0));
         let (stopping, counted, calls) = (stop.clone(), busy.clone(), answered.clone());
-        let run = move || called(&socket, address, manner, &stopping, &counted, &calls);
+        let run = move || called(ear, address, manner, &stopping, &counted, &calls);
         let thread = Some(std::thread::Builder::new().name("called".into()).spawn(run)?);
         Ok(CalledSwitch { address, stop, busy, answered, thread })
     }
@@ -91,7 +106,7 @@ impl Drop for CalledSwitch {
 }
 
 fn called(
-    socket: &UdpSocket,
+    mut ear: Ear,
     address: SocketAddr,
     manner: Manner,
     stop: &AtomicBool,
@@ -101,25 +116,21 @@ fn called(
     let mut buffer = vec![0u8; 65_536];
     let mut callee = Callee::new(manner, format!("<sip:{address}>"));
     let mut rounds = 0u32;
-    let mut quiet = 0;
     while !stop.load(Ordering::Relaxed) {
         rounds += 1;
         if rounds.is_multiple_of(256) {
             busy.store(thread_time().as_nanos() as u64, Ordering::Relaxed);
         }
-        let Ok((length, from)) = socket.recv_from(&mut buffer) else {
-            if quiet == QUIET_LOOKS {
+        let Some((length, from)) = ear.hear(&mut buffer, SLEEPS_MAX) else {
+            if ear.quiet_looks == QUIET_LOOKS {
                 busy.store(thread_time().as_nanos() as u64, Ordering::Relaxed);
             }
-            wait(socket, quiet, SLEEPS_MAX);
-            quiet = (quiet + 1).min(QUIET_LOOKS);
             continue;
         };
-        quiet = 0;
         let Ok(message) = Message::decode(&buffer[..length]) else { continue };
         callee.hear(&message, answered, |out| {
             // A datagram that the network drops is sent again by who waits for it.
-            let _ = socket.send_to(out, from);
+            let _ = ear.socket.send_to(out, from);
         });
     }
 }
@@ -198,11 +209,10 @@ struct Call {
 
 /// A switch that calls.
 pub struct CallingSwitch {
-    socket: UdpSocket,
+    ear: Ear,
     address: SocketAddr,
     server: SocketAddr,
     next: u64,
-    quiet_looks: u32,
     /// The caller's number and the called one, by the number of the call.
     parties: Box<dyn Fn(u64) -> (String, String) + Send>,
 }
@@ -221,12 +231,11 @@ impl CallingSwitch {
         server: SocketAddr,
         parties: impl Fn(u64) -> (String, String) + Send + 'static,
     ) -> io::Result<CallingSwitch> {
-        let socket = socket(address)?;
-        let address = socket.local_addr()?;
+        let ear = bind(address)?;
+        let address = ear.socket.local_addr()?;
         // Calls of one that takes the place of another are no repeats of its calls.
         let next = SWITCHES.fetch_add(1, Ordering::Relaxed) << 32;
-        let parties = Box::new(parties);
-        Ok(CallingSwitch { socket, address, server, next, quiet_looks: 0, parties })
+        Ok(CallingSwitch { ear, address, server, next, parties: Box::new(parties) })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -234,7 +243,7 @@ impl CallingSwitch {
     }
 
     fn send(&self, out: &[u8]) {
-        let _ = self.socket.send_to(out, self.server);
+        let _ = self.ear.socket.send_to(out, self.server);
     }
 
     fn invite(&self, number: u64) -> Vec<u8> {
@@ -345,12 +354,9 @@ impl CallingSwitch {
         outcome: &mut Outcome,
         pace: &Pace,
     ) {
-        for heard in 0..64 {
-            let Ok((length, from)) = self.socket.recv_from(buffer) else {
-                self.quiet_looks = if heard > 0 { 0 } else { self.quiet_looks.saturating_add(1) };
-                let longest = if pace.rate.is_some() { PACING } else { SLEEPS_MAX };
-                return wait(&self.socket, self.quiet_looks, longest);
-            };
+        let longest = if pace.rate.is_some() { PACING } else { SLEEPS_MAX };
+        for _ in 0..64 {
+            let Some((length, from)) = self.ear.hear(buffer, longest) else { return };
             let Ok(message) = Message::decode(&buffer[..length]) else { continue };
             self.message(&message, from, calls, outcome, pace);
         }
@@ -373,7 +379,7 @@ impl CallingSwitch {
                 let mut response = MessageWriter::response(&mut out, 200);
                 copy_essentials(&mut response, message, None, b"sim");
                 response.finish(&[]);
-                let _ = self.socket.send_to(&out, from);
+                let _ = self.ear.socket.send_to(&out, from);
             }
             if method == Method::Bye
                 && let Some(number) = number

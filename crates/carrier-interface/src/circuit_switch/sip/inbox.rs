@@ -163,10 +163,16 @@ mod tests {
     fn what_is_put_in_ends_the_wait() {
         let (post, mut inbox) = Inbox::new().expect("an inbox");
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        let putting = std::thread::spawn(move || post.answer(Item::Stop));
-        while inbox.answer().is_none() {
-            inbox.wait(&socket, Duration::from_secs(60));
-        }
+        let putting = std::thread::spawn(move || {
+            while !post.bell.is_asleep.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            post.answer(Item::Stop);
+        });
+        let (asleep, longest) = (Instant::now(), Duration::from_secs(60));
+        inbox.wait(&socket, longest);
+        assert!(asleep.elapsed() < longest, "it was rung for");
+        assert!(matches!(inbox.answer(), Some(Item::Stop)));
         putting.join().expect("it was put in");
     }
 }

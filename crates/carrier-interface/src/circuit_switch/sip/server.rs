@@ -69,7 +69,7 @@ const TICK: Duration = Duration::from_millis(8);
 /// Messages of connections taken before anything else has its turn.
 const FRAMES_AT_ONCE: usize = 64;
 /// Datagrams sent in one round by which it counts as a busy one.
-const MUCH: usize = 16;
+const BUSY_ROUND: usize = 16;
 const SOCKET_BUFFER: usize = 8 << 20;
 /// Ticks between two updates of what is measured: about a second.
 const SHOW_EVERY: u32 = 128;
@@ -136,9 +136,9 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
     if let Some((listener, config)) = tls {
         listeners.spawn(streams.clone().accept(listener, Some(config)));
     }
-    let sink = Arc::new(post.clone());
-    platform.on_directive(sink.clone());
-    platform.on_calls(sink.clone());
+    let answers = Arc::new(post.clone());
+    platform.on_directive(answers.clone());
+    platform.on_calls(answers.clone());
     let client = HttpClient::new(&[], false).map_err(io::Error::other)?;
     let client = Arc::new(client);
     let mut serving = Serving {
@@ -148,11 +148,11 @@ pub async fn serve(platform: Platform, options: SipOptions) -> io::Result<SipSer
         streams,
         webhooks: Webhooks::new(client.clone()),
         certificates: Arc::new(Certificates { client, proxy: options.certificate_proxy }),
-        sink,
+        post: answers,
         pending: Slab::default(),
         commands: Vec::new(),
         started: (Instant::now(), unix_millis()),
-        elsewhere: Handle::current(),
+        runtime: Handle::current(),
     };
     serving.engine.stir.vouchers = options.vouchers;
     serving.take_up().await;
@@ -185,13 +185,13 @@ struct Serving {
     streams: Arc<Streams>,
     webhooks: Arc<Webhooks>,
     certificates: Arc<Certificates>,
-    sink: Arc<Post>,
+    post: Arc<Post>,
     /// Questions under way: whose they are.
     pending: Slab<(u64, usize, Asked)>,
     commands: Vec<(u64, Command)>,
     started: (Instant, u64),
     /// Where everything runs that is not a call.
-    elsewhere: Handle,
+    runtime: Handle,
 }
 
 impl Serving {
@@ -212,15 +212,14 @@ impl Serving {
             }
             // Whatever woke us, all that waits is taken: one submission and one burst for all of it.
             while let Some(item) = inbox.answer() {
-                if matches!(item, Item::Stop) {
-                    self.engine.leave(self.now());
+                if self.take(item) {
                     self.flush();
                     return;
                 }
+            }
+            for item in std::iter::from_fn(|| inbox.frame()).take(FRAMES_AT_ONCE) {
                 self.take(item);
             }
-            let frames = std::iter::from_fn(|| inbox.frame()).take(FRAMES_AT_ONCE);
-            frames.for_each(|item| self.take(item));
             let now = self.now();
             has_more = self.datagrams.take(|flow, bytes| self.engine.message(now, flow, bytes));
             if next_tick <= Instant::now() {
@@ -229,7 +228,7 @@ impl Serving {
                 self.on_tick(rounds);
             }
             let sent = self.flush();
-            if sent < MUCH {
+            if sent < BUSY_ROUND {
                 // Whoever was handed something may go first: that costs least while there is little to do.
                 std::thread::yield_now();
             }
@@ -253,7 +252,8 @@ impl Serving {
         }
     }
 
-    fn take(&mut self, item: Item) {
+    /// True when it is time to stop.
+    fn take(&mut self, item: Item) -> bool {
         let now = self.now();
         match item {
             Item::Frame(flow, bytes) => self.engine.message(now, flow, &bytes),
@@ -282,9 +282,12 @@ impl Serving {
                 // Whoever asked may have gone; the phone rings all the same.
                 let _ = order.taken.send(taken);
             }
-            // Looked at where things are taken from the inbox.
-            Item::Stop => {}
+            Item::Stop => {
+                self.engine.leave(now);
+                return true;
+            }
         }
+        false
     }
 
     /// Questions to the platform, messages to the network. How many of those were datagrams.
@@ -299,7 +302,7 @@ impl Serving {
             }
             let commands = std::mem::take(&mut self.commands);
             let numbers: Vec<u64> = commands.iter().map(|(number, _)| *number).collect();
-            let Err(unavailable) = self.platform.submit_many(commands, self.sink.clone()) else {
+            let Err(unavailable) = self.platform.submit_many(commands, self.post.clone()) else {
                 break;
             };
             let now = self.now();
@@ -309,19 +312,19 @@ impl Serving {
         }
         self.engine.welcomed.drain(..).for_each(|channel| self.streams.welcome(channel));
         for lookup in self.engine.lookups.drain(..) {
-            self.elsewhere.spawn(look_up(self.platform.clone(), self.sink.clone(), lookup));
+            self.runtime.spawn(look_up(self.platform.clone(), self.post.clone(), lookup));
         }
         for url in self.engine.fetches.drain(..) {
-            let (certificates, post) = (self.certificates.clone(), self.sink.clone());
-            self.elsewhere.spawn(async move {
+            let (certificates, post) = (self.certificates.clone(), self.post.clone());
+            self.runtime.spawn(async move {
                 let fetched = certificates.fetch(&url).await;
                 post.answer(Item::Certificate(url, fetched));
             });
         }
         for (call, webhook, body) in self.engine.consents.drain(..) {
-            let (webhooks, post) = (self.webhooks.clone(), self.sink.clone());
+            let (webhooks, post) = (self.webhooks.clone(), self.post.clone());
             let platform = self.platform.clone();
-            self.elsewhere.spawn(async move {
+            self.runtime.spawn(async move {
                 let mut consent = webhooks.ask(&webhook, call, body).await;
                 if let Consent::Allow { caller: Some(number), .. } = consent
                     && !is_its(&platform, &webhook, number).await

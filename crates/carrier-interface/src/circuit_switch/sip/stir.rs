@@ -13,7 +13,7 @@ use stir_protocol::{
 use tandem_domain::calls::{Trunk, Verification};
 use tandem_domain::digits::Digits;
 
-use super::call::{dialled, trying};
+use super::call::dialled;
 use super::engine::{Engine, Incoming};
 use super::trunks::Source;
 
@@ -199,7 +199,8 @@ impl Engine {
         if self.stir.waiting.len() >= WAITING_MAX {
             return self.transactions.respond_simply(now, server, &message, 503);
         }
-        trying(&mut self.transactions, now, server, &message);
+        // Fetching may take longer than a caller waits.
+        self.transactions.respond_simply(now, server, &message, 100);
         let number = self.stir.waiting.insert(waiting);
         let all = self.stir.fetching.entry(url.clone()).or_default();
         if all.is_empty() {

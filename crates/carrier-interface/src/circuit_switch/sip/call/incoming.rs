@@ -5,9 +5,7 @@ use std::fmt::{self, Write};
 
 use sip_protocol::session_timer::{MIN_SE_SECONDS, Refresher, SessionExpires, SessionTimer};
 use sip_protocol::transaction::copy_essentials;
-use sip_protocol::{
-    Dialog, Flow, Message, MessageWriter, Millis, Name, ServerId, Transactions, Uri,
-};
+use sip_protocol::{Dialog, Flow, Message, MessageWriter, Millis, Name, ServerId, Uri};
 use smallvec::SmallVec;
 use stir_protocol::Verdict;
 use tandem_domain::calls::Trunk;
@@ -183,21 +181,6 @@ pub(in super::super) fn place(
     Some(call)
 }
 
-/// A 100 before there is a call, without a tag of ours.
-pub(in super::super) fn trying(
-    transactions: &mut Transactions,
-    now: Millis,
-    server: ServerId,
-    invite: &Message<'_>,
-) {
-    let flow = transactions.flow_of(server);
-    transactions.respond(now, server, 100, |out| {
-        let mut response = MessageWriter::response(out, 100);
-        copy_essentials(&mut response, invite, flow, &[0]);
-        response.finish(&[]);
-    });
-}
-
 /// The header lines of every answer, and those of answers that make a dialog: written once, sent many times.
 fn in_common(io: &Io<'_>, arrival: &Arrival<'_, '_>, tag: &[u8]) -> (Box<[u8]>, Box<[u8]>) {
     let flow = io.transactions.flow_of(arrival.invite);
@@ -309,7 +292,7 @@ impl Call {
         self.routing = plan.routing;
         self.is_emergency = plan.is_emergency;
         for route in &plan.below_floor {
-            let name = io.trunks.name(route.trunk).to_owned();
+            let name = io.trunks.name(route.trunk);
             self.note(format_args!("{name} (margin {}: below the floor)", route.margin));
         }
         if self.forwards == 0 {

@@ -35,7 +35,7 @@ use again::Credential;
 pub(super) use charge::Meter;
 pub(super) use consent::Consent;
 pub(super) use end::Ended;
-pub(super) use incoming::{Arrival, Who, dialled, place, trying};
+pub(super) use incoming::{Arrival, Who, dialled, place};
 pub(super) use originate::{Order, originate};
 pub(super) use relay::Relay;
 pub(super) use resume::{meter, note, resume, tag};
