@@ -4,6 +4,7 @@ mod broker;
 mod calls;
 mod camara;
 mod content;
+mod content_access;
 mod content_errors;
 mod data_sessions;
 mod failures;

@@ -1,0 +1,179 @@
+//! Content that comes by way of a switch: sold by event, sponsored, paid by an allowance, given back.
+
+mod shop;
+mod world;
+
+use shop::{PHONE, PROVIDER, Shop, VNO, rules};
+use tandem_domain::catalogue::{PriceListOwner, Scope};
+use tandem_domain::charging::*;
+use tandem_domain::command::*;
+use tandem_domain::content::*;
+use tandem_domain::event::Event;
+use tandem_domain::identifier::*;
+use tandem_domain::ledger::LedgerAccount;
+use tandem_domain::money::Amount;
+use tandem_domain::service::{Direction, Service};
+use world::{MIB, amount, data_rate, eur, granted, taxed};
+
+/// What a switch says of a service of this identifier.
+fn by_switch(key: &str, service_identifier: u32, action: EventAction) -> EventRequest {
+    EventRequest {
+        key: key.as_bytes().into(),
+        number: 0,
+        peer: PeerId::new(0),
+        identities: [Identity::parse(IdentityKind::Msisdn, PHONE).expect("a number")]
+            .into_iter()
+            .collect(),
+        context: Context {
+            service: Service::Content,
+            direction: Direction::Originating,
+            destination: None,
+            serving_network: None,
+            access_point: None,
+            is_emergency: false,
+            routing: None,
+            dialled: None,
+            is_unpriced: false,
+        },
+        group: GroupKey { rating_group: None, service_identifier: Some(service_identifier) },
+        units: UnitCounts::default(),
+        action,
+    }
+}
+
+#[test]
+fn a_switch_sells_an_item_by_event_and_is_told_what_it_cost() {
+    let mut shop = Shop::new("2.00");
+    shop.item("horoscope", "1.19", ItemKind::OneOff, Some(4711));
+    let mut event = by_switch("smsc;1", 4711, EventAction::Debit);
+    event.units = UnitCounts { service_specific: Some(1), ..UnitCounts::default() };
+    let mut send =
+        |event: &EventRequest| match shop.world.command(Command::Event(Box::new(event.clone()))) {
+            Response::Event(result) => result,
+            other => panic!("{other:?}"),
+        };
+    let first = send(&event).expect("sold");
+    assert_eq!(first.cost, Some(eur("1.19")));
+    assert_eq!(send(&event).expect("repeated"), first);
+    event.number = 1;
+    assert_eq!(send(&event), Err(Declined::InsufficientBalance));
+    // A price that the switch names is a purchase like any other: the VNO's rules and the agreement hold.
+    event.units = UnitCounts { money: Some(eur("0.595").into()), ..UnitCounts::default() };
+    event.number = 2;
+    assert_eq!(send(&event).expect("sold").cost, Some(eur("0.595")));
+    event.number = 3;
+    event.units = UnitCounts { service_specific: Some(3), ..UnitCounts::default() };
+    assert_eq!(send(&event), Err(Declined::UnitMismatch), "three are not sold as one");
+    assert_eq!(shop.world.balance(shop.alice), amount("0.215"));
+    assert_eq!(shop.owed(), amount("1.05"));
+    shop.rule(VnoContent { price_max: Some(amount("0.10")), ..rules() });
+    event.units = UnitCounts { money: Some(eur("0.20").into()), ..UnitCounts::default() };
+    let refused = shop.world.command(Command::Event(Box::new(event.clone())));
+    assert!(matches!(refused, Response::Event(Err(Declined::Barred))), "{refused:?}");
+    shop.world.assert_balanced();
+}
+
+#[test]
+fn sponsored_traffic_is_free_for_the_subscriber_and_set_off_against_the_share() {
+    let mut shop = Shop::new("1.00");
+    let owner = shop.world.subscriber(0, "+491599", "0.00");
+    let account = match shop.world.administer(Administer::OpenAccount {
+        subscriber: owner,
+        currency: None,
+        credit_limit: amount("0.60"),
+        shared: false,
+    }) {
+        Receipt::Account(id) => id,
+        other => panic!("{other:?}"),
+    };
+    let prices = shop.world.install(
+        PriceListOwner::Vno(VNO),
+        "sponsored",
+        taxed("sponsored"),
+        vec![data_rate("0.05")],
+    );
+    shop.world.administer(Administer::SetSponsorship {
+        provider: PROVIDER,
+        vno: VNO,
+        scope: Scope { services: vec![Service::Data], ..Scope::default() },
+        account,
+        prices,
+    });
+    let mut phone = shop.world.request(PHONE, Service::Data);
+    let answer = shop.world.session(phone.open());
+    assert!(granted(&answer) > 0);
+    shop.world.session(phone.close(4 * MIB)).expect("closed");
+    assert_eq!(shop.world.balance(shop.alice), amount("1.00"));
+    let debt = || amount("0.238");
+    let sponsor = shop.world.state.account(account).expect("an account").money();
+    assert_eq!(sponsor, debt().negated());
+    // The sponsor's limit holds; then the subscriber pays again.
+    let mut phone = shop.world.request(PHONE, Service::Data);
+    shop.world.session(phone.open()).expect("opened");
+    shop.world.session(phone.close(6 * MIB)).expect("closed");
+    let mut phone = shop.world.request(PHONE, Service::Data);
+    shop.world.session(phone.open()).expect("opened");
+    shop.world.session(phone.close(MIB)).expect("closed");
+    assert!(shop.world.balance(shop.alice) <= amount("1.00"));
+    let owed_before = shop.owed();
+    let sponsor = shop.world.state.account(account).expect("an account").money();
+    shop.world.wait(25 * 24 * 3600);
+    assert_eq!(shop.world.state.account(account).expect("an account").money(), Amount::ZERO);
+    assert_eq!(shop.owed(), owed_before.saturating_add(sponsor));
+    shop.world.assert_balanced();
+}
+
+#[test]
+fn an_allowance_pays_before_money_and_the_provider_gets_its_part_all_the_same() {
+    let mut shop = Shop::new("20.00");
+    let film = shop.item("a-film", "11.90", ItemKind::OneOff, None);
+    let offer = shop.world.offer(0, "4.00", tandem_domain::quantity::Unit::Events, 2, "4.00");
+    let subscriber = shop.alice;
+    shop.world.administer(Administer::Subscribe { subscriber, offer, account: None });
+    let before = shop.world.balance(shop.alice);
+    let line = shop.line();
+    for _ in 0..2 {
+        shop.world.administer(Administer::BuyContent { line, item: film });
+    }
+    assert_eq!(shop.world.balance(shop.alice), before);
+    assert_eq!(shop.owed(), amount("14.00"));
+    assert_eq!(shop.world.ledger(LedgerAccount::VnoDeferred(VNO)), Amount::ZERO);
+    shop.world.administer(Administer::BuyContent { line, item: film });
+    assert_eq!(shop.world.balance(shop.alice), before.saturating_sub(amount("11.90")));
+    shop.world.assert_balanced();
+}
+
+#[test]
+fn what_a_switch_gives_back_stands_on_the_provider_s_account_and_comes_back_once() {
+    let mut shop = Shop::new("2.00");
+    shop.world.administer(Administer::ChangeContentProvider {
+        id: PROVIDER,
+        standing: None,
+        share_basis_points: Some(5_000),
+        service_identifiers: Some(vec![900]),
+    });
+    let mut refund = by_switch("smsc;9", 900, EventAction::Refund);
+    refund.units = UnitCounts { money: Some(eur("1.00").into()), ..UnitCounts::default() };
+    for _ in 0..2 {
+        let answer = shop.world.command(Command::Event(Box::new(refund.clone())));
+        let Response::Event(Ok(answer)) = answer else { panic!("{answer:?}") };
+        assert_eq!(answer.cost, Some(eur("1.00")));
+    }
+    assert_eq!(shop.world.balance(shop.alice), amount("3.00"), "once, however often it comes");
+    assert_eq!(shop.owed(), amount("-0.50"));
+    let entries = shop.world.journal.iter().flat_map(|record| &record.events);
+    let told: Vec<_> = entries
+        .filter_map(|event| match event {
+            Event::Transferred(transfer) => transfer.content.as_deref(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((told.len(), told[0].share), (1, amount("-0.50")));
+    // More than any movement may be is refused, and harms nothing.
+    let mut huge = refund;
+    huge.key = b"smsc;10".as_slice().into();
+    huge.units.money = Some(eur("9223372036854.775807").into());
+    let answer = shop.world.command(Command::Event(Box::new(huge)));
+    assert!(matches!(answer, Response::Event(Err(Declined::AmountOutOfRange))), "{answer:?}");
+    shop.world.assert_balanced();
+}
