@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tandem_domain::identifier::{AccountId, BucketId, VnoId};
 use tandem_domain::ledger::{LedgerAccount, Posting, check_balanced};
 use tandem_domain::money::{Amount, Currency};
+use tandem_domain::quantity::Unit;
 use tandem_domain::state::State;
 use tandem_domain::usage_record::{UsageRecord, postings};
 
@@ -218,9 +219,12 @@ fn check_balances(state: &State, mut balances: Balances, report: &mut AuditRepor
 fn check_holds(state: &State, report: &mut AuditReport) {
     let mut held: HashMap<(AccountId, BucketId), i64> = HashMap::new();
     let mut by_vno: HashMap<VnoId, i64> = HashMap::new();
+    let mut pools: HashMap<(VnoId, Unit), i64> = HashMap::new();
     for session in state.sessions.values() {
         for group in &session.groups {
             *by_vno.entry(session.id.vno()).or_default() += group.wholesale_hold.micros();
+            let of_pool = group.pool.map_or(0, |pool| i64::try_from(pool.held).unwrap_or(i64::MAX));
+            *pools.entry((session.id.vno(), group.unit)).or_default() += of_pool;
             for payer in &group.payers {
                 for hold in &payer.holds {
                     *held.entry((payer.account, hold.bucket)).or_default() += hold.amount;
@@ -241,6 +245,15 @@ fn check_holds(state: &State, report: &mut AuditReport) {
                 "VNO {index}: {} held with the broker, its sessions hold {expected} millionths",
                 tally.held
             ));
+        }
+        for unit in Unit::ALL {
+            let expected = pools.get(&(VnoId::new(index), unit)).copied().unwrap_or(0);
+            let held = tally.pool_held(unit);
+            if held != expected {
+                report.find(format!(
+                    "VNO {index}: {held} {unit} of its pool held, its sessions hold {expected}"
+                ));
+            }
         }
     }
     let mut lines: HashMap<VnoId, u64> = HashMap::new();

@@ -97,7 +97,6 @@ pub(crate) fn write_usage_entries(
     for group in &usage.session.groups {
         let (Some(content), Some(payer)) = (&group.content, group.payers.first()) else { continue };
         let tax = group.payers.iter().fold(Amount::ZERO, |sum, p| sum.saturating_add(p.meter.tax));
-        let wholesale = group.wholesale.as_ref();
         let entry = ContentEntry {
             kind: ContentEntryKind::Sale,
             provider: content.provider,
@@ -111,8 +110,8 @@ pub(crate) fn write_usage_entries(
             share_currency: content.currency,
             share: content.share,
             share_base: Amount::ZERO,
-            wholesale_currency: wholesale.map_or(payer.currency, |leg| leg.currency()),
-            wholesale: wholesale.map_or(Amount::ZERO, |leg| leg.net()),
+            wholesale_currency: group.wholesale_currency().unwrap_or(payer.currency),
+            wholesale: group.wholesale_net(),
             month: None,
         };
         write_entry(transaction, state, &entry, usage.closed_at)?;

@@ -36,6 +36,7 @@ use crate::service::Service;
 use crate::subscriber::Pays;
 use crate::time::Timestamp;
 use crate::timer::TimerKey;
+use crate::wholesale::WholesaleClauses;
 
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -173,6 +174,12 @@ pub enum Administer {
         money: Money,
         note: Option<Box<str>>,
     },
+    /// The VNO owes the broker something once: a SIM, a profile, a number that was ported in.
+    ChargeVno {
+        vno: VnoId,
+        money: Money,
+        note: Option<Box<str>>,
+    },
     EndSession(SessionId),
     /// Numbers and a prefix of the network that serves them; None = their own again.
     PortNumbers(Vec<(Digits, Option<Digits>)>),
@@ -261,6 +268,7 @@ pub struct VnoChange {
     pub standing: Option<Standing>,
     pub retail: Option<PriceListId>,
     pub wholesale: Option<WholesaleTerms>,
+    pub clauses: Option<Box<WholesaleClauses>>,
     pub credit_limit: Option<Amount>,
     pub final_unit: Option<FinalUnitAction>,
     pub failure_handling: Option<FailureHandling>,

@@ -27,6 +27,7 @@ use crate::identifier::{
 use crate::ledger::Posting;
 use crate::money::Amount;
 use crate::party::{Carrier, ContentProvider, Peer, Standing, Vno};
+use crate::quantity::Unit;
 use crate::subscriber::{Account, Bucket, PayerRule, Subscription};
 use crate::sweep::Sweep;
 use crate::time::Timestamp;
@@ -252,6 +253,9 @@ pub struct Movements {
     /// Change of what is reserved on the VNO's account with the broker.
     #[n(2)]
     pub wholesale_held: i64,
+    /// And of its pools.
+    #[n(3)]
+    pub pools_held: Option<Vec<(Unit, i64)>>,
 }
 
 /// A report on an open session: the groups it touched, as they are now.
@@ -340,10 +344,19 @@ pub enum TransferKind {
     LineFees,
     #[n(13)]
     MinimumShortfall,
+    /// An earlier shortfall, set off against use above the minimum.
+    #[n(14)]
+    ShortfallCredit,
+    /// What use brought above the VNO's monthly maximum, given back.
+    #[n(15)]
+    MaximumCredit,
+    /// For a SIM, a profile, a number that was ported in: once.
+    #[n(16)]
+    VnoCharge,
 }
 
 impl TransferKind {
-    pub const ALL: [TransferKind; 14] = [
+    pub const ALL: [TransferKind; 17] = [
         TransferKind::TopUp,
         TransferKind::Adjustment,
         TransferKind::OneTimeFee,
@@ -358,6 +371,9 @@ impl TransferKind {
         TransferKind::PlatformFee,
         TransferKind::LineFees,
         TransferKind::MinimumShortfall,
+        TransferKind::ShortfallCredit,
+        TransferKind::MaximumCredit,
+        TransferKind::VnoCharge,
     ];
 
     pub fn name(self) -> &'static str {
@@ -376,6 +392,9 @@ impl TransferKind {
             TransferKind::PlatformFee => "platform_fee",
             TransferKind::LineFees => "line_fees",
             TransferKind::MinimumShortfall => "minimum_shortfall",
+            TransferKind::ShortfallCredit => "shortfall_credit",
+            TransferKind::MaximumCredit => "maximum_credit",
+            TransferKind::VnoCharge => "vno_charge",
         }
     }
 }

@@ -79,6 +79,8 @@ impl PriceListId {
     pub const SPENT_ON_CALLS: PriceListId = PriceListId::new(u32::MAX);
     /// Of the counter that counts the seconds of calls a carrier carried, where a number was promised to it.
     pub const CARRIED: PriceListId = PriceListId::new(u32::MAX - 1);
+    /// Of counters that count what a VNO took of its pools, each under its unit's number.
+    pub const POOLS: PriceListId = PriceListId::new(u32::MAX - 2);
 }
 
 impl CarrierId {

@@ -36,3 +36,4 @@ pub mod sweep;
 pub mod time;
 pub mod timer;
 pub mod usage_record;
+pub mod wholesale;

@@ -1,5 +1,5 @@
 //! What a VNO owes the broker by the calendar month, whatever its subscribers use: a fee for the platform, a fee for
-//! each line, and what its use lacks to a minimum (take or pay).
+//! each line, and what its use lacks to a minimum (take or pay); and what it gets back above a maximum.
 
 use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
@@ -24,11 +24,18 @@ pub struct MonthlyFees {
     /// What use and content bring the broker at least.
     #[n(2)]
     pub minimum: Amount,
+    /// What use and content bring the broker at most. None: as much as they do.
+    #[n(3)]
+    pub maximum: Option<Amount>,
+    /// Is a month's shortfall set off against what the next month's use brings above the minimum?
+    #[n(4)]
+    #[cbor(default)]
+    pub rolls_over: bool,
 }
 
 impl MonthlyFees {
-    pub fn amounts(&self) -> [Amount; 3] {
-        [self.platform, self.line, self.minimum]
+    pub fn amounts(&self) -> impl Iterator<Item = Amount> {
+        [self.platform, self.line, self.minimum].into_iter().chain(self.maximum)
     }
 }
 
@@ -45,6 +52,10 @@ pub struct FeeAccount {
     /// The broker's revenue from the VNO when that month was closed.
     #[n(3)]
     pub revenue_then: Amount,
+    /// That month's shortfall, where it rolls over.
+    #[n(4)]
+    #[cbor(default)]
+    pub carried: Amount,
 }
 
 impl FeeAccount {
@@ -56,6 +67,7 @@ impl FeeAccount {
             first_month: month + 1,
             closed_month: month - 1,
             revenue_then: revenue(state, vno),
+            carried: Amount::ZERO,
         }
     }
 }
@@ -88,20 +100,28 @@ pub(crate) fn close_months(state: &State, id: VnoId, now: Timestamp) -> SmallVec
         Standing::Closed => month,
         _ => account.first_month.max(account.closed_month + 1),
     };
+    let fees = account.fees;
+    let mut carried = account.carried;
     for closing in first..month {
-        let fees = account.fees;
-        let for_lines = fees.line.saturating_mul(lines);
-        let short = fees.minimum.saturating_sub(used);
+        let short = at_least_zero(fees.minimum.saturating_sub(used));
+        let above = at_least_zero(used.saturating_sub(fees.minimum));
+        let set_off = carried.min(above);
+        let owed_for_use = used.saturating_sub(set_off);
+        let beyond = fees.maximum.map_or(Amount::ZERO, |most| owed_for_use.saturating_sub(most));
+        carried = if fees.rolls_over { short } else { Amount::ZERO };
         // What a standstill of ours put together counts once.
         used = Amount::ZERO;
         let name = format!("{:04}-{:02}", (closing - 1) / 12, (closing - 1) % 12 + 1);
+        let line_fees = fees.line.saturating_mul(lines);
         for (kind, amount, note) in [
             (TransferKind::PlatformFee, fees.platform, name.clone()),
-            (TransferKind::LineFees, for_lines, format!("{name}, {lines} lines")),
+            (TransferKind::LineFees, line_fees, format!("{name}, {lines} lines")),
             (TransferKind::MinimumShortfall, short, name.clone()),
+            (TransferKind::ShortfallCredit, set_off.negated(), name.clone()),
+            (TransferKind::MaximumCredit, at_least_zero(beyond).negated(), name),
         ] {
             let amount = amount.min(Amount::LARGEST);
-            if !amount.is_positive() {
+            if amount.is_zero() {
                 continue;
             }
             number += 1;
@@ -112,24 +132,40 @@ pub(crate) fn close_months(state: &State, id: VnoId, now: Timestamp) -> SmallVec
     let account = FeeAccount {
         closed_month: month - 1,
         revenue_then: revenue(state, vno).saturating_add(charged),
+        carried,
         ..account
     };
     events.push(Event::VnoSet(Box::new(Vno { fees: Some(account), ..vno.clone() })));
     events
 }
 
+fn at_least_zero(amount: Amount) -> Amount {
+    amount.max(Amount::ZERO)
+}
+
 fn owed(vno: &Vno, number: u64, kind: TransferKind, amount: Amount, note: String) -> Event {
+    Event::Transferred(Box::new(charge(vno, number, kind, amount, Some(note.into()))))
+}
+
+/// Moves what the VNO owes the broker; negative, what it gets back.
+pub(crate) fn charge(
+    vno: &Vno,
+    number: u64,
+    kind: TransferKind,
+    amount: Amount,
+    note: Option<Box<str>>,
+) -> Transfer {
     let mut entry = Entry::new();
     let (from, to) = (LedgerAccount::VnoCredit(vno.id), LedgerAccount::BrokerRevenue(vno.id));
     entry.transfer(from, to, vno.wholesale_currency, amount);
-    Event::Transferred(Box::new(Transfer {
+    Transfer {
         vno: vno.id,
         number,
         kind,
         postings: entry.into_postings(),
         buckets: SmallVec::new(),
         subscription: None,
-        note: Some(note.into()),
+        note,
         content: None,
-    }))
+    }
 }

@@ -11,6 +11,7 @@ use crate::identifier::{CarrierId, ContentProviderId, OfferId, PeerId, PriceList
 use crate::money::{Amount, Currency, Rounding};
 use crate::monthly_fees::FeeAccount;
 use crate::quantity::Unit;
+use crate::wholesale::WholesaleClauses;
 
 /// A party's short name in URLs and decks: lower-case letters, digits and hyphens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
@@ -250,6 +251,9 @@ pub struct Vno {
     /// What it owes the broker by the month; None = nothing.
     #[n(17)]
     pub fees: Option<FeeAccount>,
+    /// What is agreed with the broker beside the price of each use.
+    #[n(18)]
+    pub clauses: Option<Box<WholesaleClauses>>,
 }
 
 impl Vno {

@@ -21,6 +21,8 @@ use crate::identifier::{
 use crate::ledger::{Ledger, LedgerAccount};
 use crate::money::Amount;
 use crate::parts::Parts;
+use crate::quantity::Unit;
+use crate::service::Service;
 use crate::subscriber::{Account, Counter, Line, Subscriber};
 use crate::sweep::Sweep;
 use crate::time::Timestamp;
@@ -44,14 +46,44 @@ pub struct VnoTally {
     /// Cumulative use that tiered wholesale prices look at.
     #[n(5)]
     pub counters: Vec<Counter>,
-    /// Calls under way.
-    #[n(6)]
-    #[cbor(default)]
-    pub calls: u32,
     /// Lines that are not closed.
     #[n(7)]
     #[cbor(default)]
     pub lines: u64,
+    /// Sessions under way, by service.
+    #[n(8)]
+    #[cbor(default)]
+    running: [u32; Service::ALL.len()],
+    /// Reserved of its pools by running sessions.
+    #[n(9)]
+    #[cbor(default)]
+    pools_held: Vec<(Unit, i64)>,
+}
+
+impl VnoTally {
+    pub fn running(&self, service: Service) -> u32 {
+        self.running[service as usize]
+    }
+
+    pub(crate) fn begun(&mut self, service: Service) {
+        self.running[service as usize] += 1;
+    }
+
+    pub(crate) fn ended(&mut self, service: Service) {
+        let running = &mut self.running[service as usize];
+        *running = running.saturating_sub(1);
+    }
+
+    pub fn pool_held(&self, unit: Unit) -> i64 {
+        self.pools_held.iter().find(|(of, _)| *of == unit).map_or(0, |(_, held)| *held)
+    }
+
+    pub(crate) fn hold_pool(&mut self, unit: Unit, units: i64) {
+        match self.pools_held.iter_mut().find(|(of, _)| *of == unit) {
+            Some((_, held)) => *held = held.saturating_add(units),
+            None => self.pools_held.push((unit, units)),
+        }
+    }
 }
 
 /// The last Origin-State-Id of each host behind a peer.

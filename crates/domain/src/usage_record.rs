@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::charging::{Declined, EndCause, Group, Session, Wholesale};
+use crate::charging::{Declined, EndCause, Group, Session};
 use crate::ledger::{Entry, Posting};
 use crate::money::{Amount, Money};
 use crate::time::Timestamp;
@@ -58,9 +58,8 @@ impl UsageRecord {
     }
 
     pub fn wholesale(&self) -> Option<Money> {
-        let first = self.session.groups.iter().find_map(|group| group.wholesale.as_ref())?;
-        let of = |group: &Group| group.wholesale.as_ref().map_or(Amount::ZERO, Wholesale::net);
-        Some(Money::new(sum(&self.session, of), first.currency()))
+        let currency = self.session.groups.iter().find_map(Group::wholesale_currency)?;
+        Some(Money::new(sum(&self.session, Group::wholesale_net), currency))
     }
 
     pub fn cost(&self) -> Option<Money> {

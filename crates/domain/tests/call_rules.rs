@@ -112,7 +112,7 @@ fn calls_at_once_are_counted_for_line_subscriber_and_vno() {
     assert_eq!(house.call("+491512", "4930123").err(), Some(Declined::TooManyCalls));
     house.world.session(first.close(10)).expect("closed");
     house.call("+491512", "4930123").expect("there is room again");
-    assert_eq!(house.world.state.tally(VNO).expect("a VNO").calls, 3);
+    assert_eq!(house.world.state.tally(VNO).expect("a VNO").running(Service::Voice), 3);
 }
 
 #[test]

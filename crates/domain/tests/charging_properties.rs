@@ -5,9 +5,17 @@ mod world;
 use proptest::prelude::*;
 use tandem_domain::apply::apply;
 use tandem_domain::charging::SessionVerb;
+use tandem_domain::command::{Administer, VnoChange};
+use tandem_domain::identifier::VnoId;
+use tandem_domain::ledger::LedgerAccount;
+use tandem_domain::money::Amount;
+use tandem_domain::quantity::Unit;
 use tandem_domain::service::Service;
 use tandem_domain::state::State;
+use tandem_domain::wholesale::{Capacity, Pool, WholesaleClauses};
 use world::*;
+
+const ARIA: VnoId = VnoId::new(0);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -42,15 +50,35 @@ fn granted_units(
     }
 }
 
+/// A pool and a capacity of both services, with little money beside them.
+fn clauses() -> impl Strategy<Value = WholesaleClauses> {
+    let fee = prop::option::of((0i64..30_000).prop_map(Amount::from_micros));
+    (0u64..20 * MIB, 0u64..600, 0u32..4, fee).prop_map(|(octets, seconds, sessions, burst_fee)| {
+        let pool = |unit, per_line| Pool { unit, per_line };
+        let capacity = |service| Capacity { service, sessions, burst_fee };
+        WholesaleClauses {
+            is_most_favoured: false,
+            pools: vec![pool(Unit::Octets, octets), pool(Unit::Seconds, seconds)],
+            capacities: vec![capacity(Service::Data), capacity(Service::Voice)],
+        }
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn books_balance_holds_have_sessions_and_nobody_spends_what_is_not_there(
         steps in prop::collection::vec(step(), 1..80),
         voice in any::<bool>(),
+        clauses in prop::option::of(clauses()),
     ) {
         let mut world = World::new();
+        if let Some(clauses) = clauses {
+            let change = VnoChange { clauses: Some(Box::new(clauses)), ..VnoChange::default() };
+            world.administer(Administer::ChangeVno(ARIA, Box::new(change)));
+            world.administer(Administer::Deposit { vno: ARIA, money: eur("-999.50"), note: None });
+        }
         let alice = world.subscriber(0, "+491511", "3.00");
         let service = if voice { Service::Voice } else { Service::Data };
         let mut running: Vec<(Phone, u64)> = Vec::new();
@@ -93,6 +121,8 @@ proptest! {
             world.assert_balanced();
             prop_assert!(!world.balance(alice).is_negative(), "prepaid money is never overspent within grants");
             prop_assert!(world.held(alice) <= world.balance(alice), "what is granted is reserved");
+            let own = world.ledger(LedgerAccount::VnoCredit(ARIA));
+            prop_assert!(!own.is_negative(), "nor is the VNO's with the broker: {}", own);
         }
         for (mut phone, _) in running {
             let _ = world.session(phone.close(0));
@@ -105,6 +135,7 @@ proptest! {
             prop_assert!(apply(&mut replayed, record).is_ok());
         }
         prop_assert_eq!(&replayed.ledger, &world.state.ledger);
+        prop_assert_eq!(&replayed.vnos, &world.state.vnos);
         prop_assert_eq!(replayed.subscriber(alice), world.state.subscriber(alice));
     }
 }

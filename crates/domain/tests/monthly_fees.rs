@@ -17,7 +17,8 @@ const ARIA: VnoId = VnoId::new(0);
 
 fn fees(platform: &str, line: &str, minimum: &str) -> VnoChange {
     let (platform, line, minimum) = (amount(platform), amount(line), amount(minimum));
-    VnoChange { fees: Some(MonthlyFees { platform, line, minimum }), ..VnoChange::default() }
+    let fees = MonthlyFees { platform, line, minimum, ..MonthlyFees::default() };
+    VnoChange { fees: Some(fees), ..VnoChange::default() }
 }
 
 /// On the 10th of March at ten in Berlin: 100.00 for the platform, 0.50 for a line, at least 5.00 of use.

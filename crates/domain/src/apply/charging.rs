@@ -7,7 +7,6 @@ use crate::charging::{BucketChange, CounterOwner, Group, Session};
 use crate::event::{Movements, SessionClosing, SessionReport, SessionRerouted};
 use crate::identifier::{SessionId, SubscriberId};
 use crate::ledger::Entry;
-use crate::service::Service;
 use crate::state::State;
 use crate::subscriber;
 use crate::time::Timestamp;
@@ -23,7 +22,7 @@ pub(super) fn open(
     post_entry(state, &entry)?;
     let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
     tally.sessions_opened = tally.sessions_opened.max(session.id.number());
-    tally.calls += u32::from(session.context.service == Service::Voice);
+    tally.begun(session.context.service);
     state.admit_session(Box::new(session.clone()));
     Ok(())
 }
@@ -97,7 +96,7 @@ pub(super) fn close(
     state.sessions_in_order.remove(&closing.session);
     state.session_keys.remove(&session.key);
     let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
-    tally.calls = tally.calls.saturating_sub(u32::from(session.context.service == Service::Voice));
+    tally.ended(session.context.service);
     let mut entry = Entry::new();
     closing.groups.iter().for_each(|group| replace_group(&mut session, group, &mut entry));
     for subscriber in session.subscribers() {
@@ -160,6 +159,9 @@ fn move_all(
     let tally = state.vnos.get_mut(session.vno().index()).ok_or("unknown VNO")?;
     let held = tally.held.micros().checked_add(movements.wholesale_held);
     tally.held = crate::money::Amount::from_micros(held.ok_or("the VNO's holds overflow")?);
+    for (unit, held) in movements.pools_held.iter().flatten() {
+        tally.hold_pool(*unit, *held);
+    }
     Ok(())
 }
 

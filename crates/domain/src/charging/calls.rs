@@ -375,7 +375,8 @@ fn may_call(charging: &Charging<'_>, called: Digits) -> Result<(), Declined> {
     let of_line = own.map_or(0, |calls| usize::from(calls.calls_max));
     let of_subscriber = of_vno.map_or(0, |calls| usize::from(calls.subscriber_calls_max));
     let of_all = of_vno.map_or(0, |calls| calls.calls_max as usize);
-    let all = charging.state.tally(charging.vno.id).map_or(0, |tally| tally.calls as usize);
+    let tally = charging.state.tally(charging.vno.id);
+    let all = tally.map_or(0, |tally| tally.running(Service::Voice) as usize);
     let line_only = |one: &&Session| one.line == charging.line_id;
     if full(of_all, all)
         || full(of_subscriber, running_calls(charging).count())

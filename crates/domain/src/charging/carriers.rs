@@ -9,6 +9,7 @@ use super::rates::{self, Priced};
 use super::request::{Declined, SessionAnswer};
 use super::sessions::charging;
 use super::settle::derived;
+use super::wholesale;
 use crate::calls::VnoCalls;
 use crate::decide::Decision;
 use crate::identifier::PeerId;
@@ -92,8 +93,8 @@ fn price(charging: &Charging<'_>, candidate: &Candidate) -> Result<routing::Pric
                 service_identifier: None,
                 serving_network: None,
             };
-            let rate =
-                rates::find(&over, list, &query, charging.now).ok_or(Declined::NoWholesaleRate)?;
+            // As listed: what is in a pool, the lines have paid for.
+            let rate = wholesale::listed(&over, list, &query, charging.now)?;
             first_minute(&over, &rate).ok_or(Declined::NoWholesaleRate)?
         }
     };

@@ -3,8 +3,10 @@
 use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
 
+use crate::event::Movements;
 use crate::identifier::{AccountId, BucketId};
 use crate::money::Amount;
+use crate::quantity::Unit;
 use crate::subscriber::{Bucket, CounterKey};
 
 /// What a decision does to one bucket.
@@ -51,6 +53,8 @@ pub(crate) struct Draft {
     pub wholesale_held: i64,
     /// Change of the VNO's balance with the broker.
     pub wholesale_balance: i64,
+    /// Change of what is reserved of the VNO's pools.
+    pub pools_held: SmallVec<[(Unit, i64); 1]>,
 }
 
 impl Draft {
@@ -106,9 +110,28 @@ impl Draft {
         self.wholesale_balance = self.wholesale_balance.saturating_sub(amount.micros());
     }
 
-    /// Drops changes that cancelled out.
-    pub fn settled(mut self) -> Draft {
+    pub fn hold_pool(&mut self, unit: Unit, units: i64) {
+        match self.pools_held.iter_mut().find(|(of, _)| *of == unit) {
+            Some((_, held)) => *held = held.saturating_add(units),
+            None => self.pools_held.push((unit, units)),
+        }
+    }
+
+    pub fn pool_held(&self, unit: Unit) -> i64 {
+        let found = self.pools_held.iter().find(|(of, _)| *of == unit);
+        found.map_or(0, |(_, held)| *held)
+    }
+
+    /// What the journal keeps of it: without changes that cancelled out.
+    pub fn movements(mut self) -> Movements {
         self.buckets.retain(|change| change.balance != 0 || change.held != 0);
-        self
+        self.pools_held.retain(|(_, held)| *held != 0);
+        let pools = self.pools_held;
+        Movements {
+            buckets: self.buckets,
+            counters: self.counters,
+            wholesale_held: self.wholesale_held,
+            pools_held: (!pools.is_empty()).then(|| pools.to_vec()),
+        }
     }
 }

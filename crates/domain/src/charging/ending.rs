@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::grant::release;
 use super::group::Phase;
 use super::session::{EndCause, Session};
-use crate::event::{Event, Movements, SessionClosing};
+use crate::event::{Event, SessionClosing};
 use crate::identifier::{SessionId, VnoId};
 use crate::state::State;
 use crate::sweep::{Sweep, SweepPurpose};
@@ -33,14 +33,8 @@ pub(crate) fn end_session(session: &Session, cause: EndCause) -> Event {
         group.phase = Phase::Idle;
         group.granted = 0;
     }
-    let draft = draft.settled();
-    let movements = Movements {
-        buckets: draft.buckets,
-        counters: draft.counters,
-        wholesale_held: draft.wholesale_held,
-    };
     let closing = SessionClosing { session: session.id, cause, groups, trail: None };
-    Event::SessionClosed(Box::new(closing), movements)
+    Event::SessionClosed(Box::new(closing), draft.movements())
 }
 
 /// The session's supervision timer fired (Tcc, RFC 8506 section 8.4): settle it when it is really due.

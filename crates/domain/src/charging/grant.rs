@@ -8,11 +8,12 @@ use smallvec::SmallVec;
 
 use super::draft::{CounterOwner, Draft};
 use super::funds::{Charging, Payer};
-use super::group::{Group, PayerLeg, Phase, Wholesale};
-use super::hold::{hold_retail, hold_wholesale, price_pieces};
-use super::rates::{Priced, priced, retail_of};
+use super::group::{Group, PayerLeg, Phase};
+use super::hold::{hold_retail, price_pieces};
+use super::rates::{Priced, retail_of};
 use super::request::{Declined, FinalUnit, Granted, GroupOutcome, UnitCounts};
 use super::settle::{Beside, schedule, so_far};
+use super::wholesale;
 use crate::catalogue::Use;
 use crate::money::Amount;
 use crate::party::{FinalUnitAction, GrantPolicy};
@@ -30,6 +31,10 @@ pub(super) fn release(draft: &mut Draft, group: &mut Group) {
     }
     draft.wholesale_held = draft.wholesale_held.saturating_sub(group.wholesale_hold.micros());
     group.wholesale_hold = Amount::ZERO;
+    if let Some(pool) = &mut group.pool {
+        draft.hold_pool(group.unit, -i64::try_from(pool.held).unwrap_or(i64::MAX));
+        pool.held = 0;
+    }
 }
 
 /// Reserves a slice and grants it. The group holds nothing when this is called.
@@ -102,7 +107,7 @@ fn plan_whole<'a>(
     if retail_cover(charging, draft, group, &retail, &payers, &usage, further) < further {
         return Err(Declined::InsufficientBalance);
     }
-    if wholesale_cover(charging, draft, group, units)? < units {
+    if wholesale::cover(charging, draft, group, units)? < units {
         return Err(Declined::VnoCreditExhausted);
     }
     let policy = charging.vno.grant_policy(group.unit);
@@ -176,9 +181,9 @@ fn plan<'a>(
     let probe_used = wanted.saturating_mul(2 * sessions);
     let probe = billable_for(&retail, group, probe_used);
     let cover = retail_cover(charging, draft, group, &retail, &payers, &usage, probe);
-    let wholesale_cover = wholesale_cover(charging, draft, group, probe_used)?;
+    let by_vno = wholesale::cover(charging, draft, group, probe_used)?;
     let fits = |further: u64| units_for(&retail, group, further);
-    let (covered, by_vno) = (fits(cover), wholesale_cover);
+    let covered = fits(cover);
     let share = share_of(covered, wanted, sessions, policy.slice_min);
     // Scraps of the VNO's credit are not worth a session: it is exhausted before the last octet.
     if by_vno < share.min(policy.slice_min) {
@@ -273,7 +278,7 @@ fn retail_cover(
     covered
 }
 
-fn is_costless(rate: &Rate) -> bool {
+pub(super) fn is_costless(rate: &Rate) -> bool {
     let price = rate.price();
     let mut steps = price.steps.iter().chain(price.bands.iter().flat_map(|band| band.steps.iter()));
     steps.all(|step| step.price.is_zero())
@@ -331,35 +336,6 @@ pub(super) fn affordable(
     by_time.min().unwrap_or(0)
 }
 
-/// Units of use, of `wanted`, that the VNO's own account with the broker covers.
-fn wholesale_cover(
-    charging: &Charging<'_>,
-    draft: &Draft,
-    group: &Group,
-    wanted: u64,
-) -> Result<u64, Declined> {
-    let free = charging.wholesale_free(draft);
-    let Some(Wholesale::Rated(leg)) = &group.wholesale else {
-        // Derived prices are checked when the hold is known.
-        let open = group.wholesale.is_none() || free.is_positive();
-        return Ok(if open { wanted } else { 0 });
-    };
-    let priced = priced(charging, leg.rate).ok_or(Declined::NoWholesaleRate)?;
-    let total = group.used.saturating_add(wanted);
-    let further = priced.rate.billable(total).saturating_sub(leg.meter.units);
-    let owner = CounterOwner::Vno(charging.vno.id);
-    let meter = (&leg.meter, &Beside::default());
-    let so_far = so_far(charging, draft, &priced, owner, meter, leg.meter.units);
-    let plan = schedule(&priced, group.started_at, leg.meter.units, charging.now);
-    let affordable = priced.prices.affordable(priced.rate, &so_far, free, further, plan);
-    if affordable >= further {
-        return Ok(wanted);
-    }
-    let whole = priced.rate.whole_increments(leg.meter.units, affordable);
-    let usable = priced.rate.usable(leg.meter.units.saturating_add(whole));
-    Ok(usable.saturating_sub(group.used).min(wanted))
-}
-
 /// Places the holds of a plan and words the answer.
 fn place(
     charging: &Charging<'_>,
@@ -372,14 +348,10 @@ fn place(
         return nothing_left(charging, group, plan, is_opening);
     }
     let held = hold_retail(charging, draft, group, plan);
-    match hold_wholesale(charging, draft, group, plan.units, held) {
-        Ok(amount) => group.wholesale_hold = amount,
-        Err(declined) => {
-            release(draft, group);
-            return GroupOutcome::Declined(declined);
-        }
+    if let Err(declined) = wholesale::hold(charging, draft, group, plan.units, held) {
+        release(draft, group);
+        return GroupOutcome::Declined(declined);
     }
-    draft.wholesale_held = draft.wholesale_held.saturating_add(group.wholesale_hold.micros());
     group.granted = plan.units;
     group.phase = if plan.is_last { Phase::FinalGrant } else { Phase::Granted };
     let threshold = plan.units.saturating_mul(u64::from(plan.policy.threshold_percent)) / 100;

@@ -128,14 +128,14 @@ pub enum Wholesale {
 }
 
 impl Wholesale {
-    pub fn net(&self) -> Amount {
+    fn net(&self) -> Amount {
         match self {
             Wholesale::Rated(leg) => leg.meter.net,
             Wholesale::RetailMinus { net, .. } | Wholesale::CostPlus { net, .. } => *net,
         }
     }
 
-    pub fn currency(&self) -> Currency {
+    fn currency(&self) -> Currency {
         match self {
             Wholesale::Rated(leg) => leg.currency,
             Wholesale::RetailMinus { currency, .. } | Wholesale::CostPlus { currency, .. } => {
@@ -273,6 +273,35 @@ pub struct Group {
     /// When its use was last reported. Kept where a price changes with the hour.
     #[n(15)]
     pub reported_at: Option<Timestamp>,
+    /// Where the VNO has a pool of the group's unit.
+    #[n(16)]
+    pub pool: Option<PoolUse>,
+    /// Of a session that was opened beyond the VNO's capacity.
+    #[n(17)]
+    pub burst: Option<BurstFee>,
+}
+
+/// What a group took of the VNO's pool, and so does not pay by its wholesale rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct PoolUse {
+    /// Billable units.
+    #[n(0)]
+    pub units: u64,
+    /// Reserved for the running grant.
+    #[n(1)]
+    pub held: u64,
+}
+
+/// What the VNO owes for a session beyond its capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct BurstFee {
+    #[n(0)]
+    pub fee: Amount,
+    #[n(1)]
+    pub currency: Currency,
+    /// Once anything was used.
+    #[n(2)]
+    pub is_owed: bool,
 }
 
 /// What a content provider earns of a sale.
@@ -308,6 +337,25 @@ impl Group {
         self.payers.iter().fold(Amount::ZERO, |sum, payer| sum.saturating_add(payer.meter.gross()))
     }
 
+    pub fn wholesale_net(&self) -> Amount {
+        let owed = self.burst.filter(|burst| burst.is_owed).map_or(Amount::ZERO, |burst| burst.fee);
+        self.wholesale.as_ref().map_or(Amount::ZERO, Wholesale::net).saturating_add(owed)
+    }
+
+    pub fn wholesale_currency(&self) -> Option<Currency> {
+        let of_burst = self.burst.map(|burst| burst.currency);
+        self.wholesale.as_ref().map(Wholesale::currency).or(of_burst)
+    }
+
+    pub(super) fn pooled(&self) -> u64 {
+        self.pool.map_or(0, |pool| pool.units)
+    }
+
+    /// The fee that the first use will bring.
+    pub(super) fn burst_due(&self) -> Amount {
+        self.burst.filter(|burst| !burst.is_owed).map_or(Amount::ZERO, |burst| burst.fee)
+    }
+
     /// Postings that lead from `before` (None = nothing charged yet) to `self`, on every leg.
     pub fn post_since(
         &self,
@@ -331,13 +379,11 @@ impl Group {
             let deferred = LedgerAccount::VnoDeferred(vno);
             entry.transfer(deferred, LedgerAccount::VnoRevenue(vno), payer.currency, earned);
         }
-        if let Some(wholesale) = &self.wholesale {
-            let then = before
-                .and_then(|group| group.wholesale.as_ref())
-                .map_or(Amount::ZERO, Wholesale::net);
-            let net = wholesale.net().saturating_sub(then);
+        if let Some(currency) = self.wholesale_currency() {
+            let then = before.map_or(Amount::ZERO, Group::wholesale_net);
+            let net = self.wholesale_net().saturating_sub(then);
             let (from, to) = (LedgerAccount::VnoCredit(vno), LedgerAccount::BrokerRevenue(vno));
-            entry.transfer(from, to, wholesale.currency(), net);
+            entry.transfer(from, to, currency, net);
         }
         if let Some(cost) = &self.cost {
             let then = before

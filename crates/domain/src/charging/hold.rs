@@ -1,12 +1,11 @@
-//! Holds: what a grant reserves with every payer, and with the VNO's own account at the broker.
+//! Holds: what a grant reserves with every payer.
 
-use super::draft::{CounterOwner, Draft};
+use super::draft::Draft;
 use super::funds::{Charging, Payer, hold};
 use super::grant::{Plan, affordable, leg_so_far, use_times};
-use super::group::{Group, Leg, PayerLeg, Wholesale};
-use super::rates::{Priced, priced};
-use super::request::Declined;
-use super::settle::{Beside, derived, pieces, so_far};
+use super::group::{Group, PayerLeg};
+use super::rates::Priced;
+use super::settle::{Beside, pieces};
 use crate::money::Amount;
 use crate::rating::{BandIndex, Charge, LegSoFar};
 use crate::subscriber::Pays;
@@ -108,62 +107,4 @@ pub(super) fn price_pieces(
         position = end;
     }
     priced.prices.settle(priced.rate, exact, true).ok()
-}
-
-/// Reserves on the VNO's account with the broker what the plan's units will cost it.
-pub(super) fn hold_wholesale(
-    charging: &Charging<'_>,
-    draft: &Draft,
-    group: &Group,
-    units: u64,
-    retail_net: Amount,
-) -> Result<Amount, Declined> {
-    let Some(wholesale) = &group.wholesale else {
-        return Ok(Amount::ZERO);
-    };
-    let hold = match wholesale {
-        Wholesale::Rated(leg) => {
-            leg_hold(charging, draft, leg, CounterOwner::Vno(charging.vno.id), group, units)
-                .ok_or(Declined::NoWholesaleRate)?
-        }
-        Wholesale::RetailMinus { basis_points, currency, .. } => {
-            let from = group.payers.first().map(|payer| payer.currency);
-            let part = 10_000 - i128::from(*basis_points).min(10_000);
-            derived(charging, retail_net, from, *currency, part, group.started_at)?
-        }
-        Wholesale::CostPlus { basis_points, currency, .. } => {
-            let owner = CounterOwner::Carrier(charging.carrier);
-            let cost = match &group.cost {
-                Some(leg) => leg_hold(charging, draft, leg, owner, group, units)
-                    .ok_or(Declined::NoCostRate)?,
-                None => Amount::ZERO,
-            };
-            let part = 10_000 + i128::from(*basis_points);
-            let from = group.cost.as_ref().map(|leg| leg.currency);
-            derived(charging, cost, from, *currency, part, group.started_at)?
-        }
-    };
-    if hold > charging.wholesale_free(draft) { Err(Declined::VnoCreditExhausted) } else { Ok(hold) }
-}
-
-/// What `units` more use adds to a leg without tax.
-fn leg_hold(
-    charging: &Charging<'_>,
-    draft: &Draft,
-    leg: &Leg,
-    owner: CounterOwner,
-    group: &Group,
-    units: u64,
-) -> Option<Amount> {
-    let priced = priced(charging, leg.rate)?;
-    let total = group.used.saturating_add(units);
-    let further = priced.rate.billable(total).saturating_sub(leg.meter.units);
-    if further == 0 {
-        return Some(Amount::ZERO);
-    }
-    let meter = (&leg.meter, &Beside::default());
-    let so_far = so_far(charging, draft, &priced, owner, meter, leg.meter.units);
-    let pieces = pieces(&priced, group.started_at, leg.meter.units, further, charging.now);
-    let charge = price_pieces(&priced, &so_far, &pieces)?;
-    Some(charge.net.saturating_sub(leg.meter.net))
 }

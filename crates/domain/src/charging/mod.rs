@@ -20,6 +20,7 @@ mod request;
 mod session;
 mod sessions;
 mod settle;
+mod wholesale;
 
 pub use calls::{CallParty, CallPlan, CallRequest, CallTarget};
 pub use carriers::Reroute;

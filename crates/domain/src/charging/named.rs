@@ -7,12 +7,12 @@ use super::draft::Draft;
 use super::funds::{Charging, Payer};
 use super::grant::release;
 use super::group::{Group, GroupKey, PayerLeg, Phase, Wholesale};
-use super::hold::{hold_wholesale, keep_holds};
+use super::hold::keep_holds;
 use super::rates;
 use super::request::{Declined, FinalUnit, Granted, GroupOutcome, NamedMoney, UnitCounts};
-use super::settle::{charge_wholesale, leg_of, share_content};
+use super::settle::{leg_of, share_content};
+use super::wholesale;
 use crate::money::{Amount, Currency, Money};
-use crate::party::WholesaleTerms;
 use crate::quantity::Unit;
 use crate::subscriber::Pays;
 
@@ -25,15 +25,8 @@ pub(super) fn money(charging: &Charging<'_>, named: NamedMoney) -> Money {
 
 /// A group without a price of ours.
 pub(super) fn begin(charging: &Charging<'_>, key: GroupKey, currency: Currency) -> Group {
-    let wholesale_currency = charging.vno.wholesale_currency;
-    let wholesale = match charging.vno.wholesale {
-        Some(WholesaleTerms::RetailMinus(basis_points)) => Some(Wholesale::RetailMinus {
-            basis_points,
-            currency: wholesale_currency,
-            net: Amount::ZERO,
-        }),
-        _ => None,
-    };
+    let wholesale = wholesale::derived_terms(charging);
+    let wholesale = wholesale.filter(|terms| matches!(terms, Wholesale::RetailMinus { .. }));
     Group {
         key,
         unit: Unit::Money,
@@ -51,6 +44,8 @@ pub(super) fn begin(charging: &Charging<'_>, key: GroupKey, currency: Currency) 
         content: rates::content(charging, key, currency),
         sponsor: None,
         reported_at: None,
+        pool: None,
+        burst: None,
     }
 }
 
@@ -136,7 +131,7 @@ fn charge(
     let usage = charging.usage(group.key);
     charging.pay(draft, payer, &usage, amount);
     charging.note_spent(draft, &usage, amount);
-    charge_wholesale(charging, draft, group, charging.now)?;
+    wholesale::charge(charging, draft, group, charging.now)?;
     share_content(charging, group);
     Ok(())
 }
@@ -191,8 +186,7 @@ fn granted(
     let mut leg = PayerLeg::new(payer.id, currency);
     charging.hold_money(draft, payer, &usage, &mut leg, amount);
     keep_holds(group, leg);
-    group.wholesale_hold = hold_wholesale(charging, draft, group, 0, amount)?;
-    draft.wholesale_held = draft.wholesale_held.saturating_add(group.wholesale_hold.micros());
+    wholesale::hold(charging, draft, group, 0, amount)?;
     let is_last = payers.len() == 1 && wanted >= free;
     group.granted = u64::try_from(amount.micros()).map_err(|_| Declined::AmountOutOfRange)?;
     group.phase = if is_last { Phase::FinalGrant } else { Phase::Granted };

@@ -17,7 +17,7 @@ use crate::answered::{Reply, RequestKey};
 use crate::charging::BucketChange;
 use crate::content::{self, ContentEntry, ContentEntryKind, Offered, Payment};
 use crate::decide::Decision;
-use crate::event::{Event, Movements, Remembered, Transfer, TransferKind};
+use crate::event::{Event, Remembered, Transfer, TransferKind};
 use crate::identifier::SessionId;
 use crate::ledger::{Entry, LedgerAccount};
 use crate::money::{Amount, Money};
@@ -219,13 +219,7 @@ fn charged_at_once(
         note: None,
         overtaken: 0,
     };
-    let draft = draft.settled();
-    let movements = Movements {
-        buckets: draft.buckets,
-        counters: draft.counters,
-        wholesale_held: draft.wholesale_held,
-    };
-    Event::OneTimeCharged(Box::new(session), movements)
+    Event::OneTimeCharged(Box::new(session), draft.movements())
 }
 
 /// Gives money back to the account that pays first. Units are valued at today's price.

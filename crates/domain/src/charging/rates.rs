@@ -6,10 +6,11 @@ use super::draft::Draft;
 use super::funds::{Charging, Payer};
 use super::group::{ContentLeg, Group, GroupKey, Leg, Meter, Phase, RateReference, Wholesale};
 use super::request::Declined;
+use super::wholesale;
 use crate::digits::Digits;
 use crate::identifier::{AccountId, PriceListId};
 use crate::money::{Amount, Currency};
-use crate::party::{Standing, WholesaleTerms};
+use crate::party::Standing;
 use crate::quantity::Unit;
 use crate::rating::{PriceList, Rate, RateQuery};
 use crate::subscriber::{Pays, SubscriptionState};
@@ -54,11 +55,12 @@ pub(super) fn begin(
     }
     let query = RateQuery { destination: carried_to(charging), ..query };
     let cost = cost(charging, &query, at)?;
-    let wholesale = wholesale(charging, &query, at)?;
-    let units = [Some(retail.rate.unit()), cost.map(|cost| cost.rate.unit()), wholesale.unit()];
+    let (wholesale, wholesale_unit) = wholesale::choose(charging, &query, at)?;
+    let units = [Some(retail.rate.unit()), cost.map(|cost| cost.rate.unit()), wholesale_unit];
     if units.iter().flatten().any(|unit| *unit != retail.rate.unit()) {
         return Err(Declined::UnitMismatch);
     }
+    let pool = wholesale::pool(charging, &wholesale, retail.rate.unit());
     Ok(Group {
         key,
         unit: retail.rate.unit(),
@@ -67,7 +69,7 @@ pub(super) fn begin(
         used: 0,
         billable: 0,
         payers: SmallVec::new(),
-        wholesale: wholesale.leg(),
+        wholesale,
         cost: cost.map(leg),
         granted: 0,
         wholesale_hold: Amount::ZERO,
@@ -76,6 +78,8 @@ pub(super) fn begin(
         content: content(charging, key, retail.currency()),
         sponsor: sponsored.map(|(account, _)| account),
         reported_at: None,
+        pool,
+        burst: None,
     })
 }
 
@@ -98,6 +102,8 @@ fn unpriced(key: GroupKey, at: Timestamp) -> Group {
         content: None,
         sponsor: None,
         reported_at: None,
+        pool: None,
+        burst: None,
     }
 }
 
@@ -159,7 +165,7 @@ pub(super) fn content(
     Some(ContentLeg::begun(provider, currency))
 }
 
-fn leg(priced: Priced<'_>) -> Leg {
+pub(super) fn leg(priced: Priced<'_>) -> Leg {
     Leg { rate: priced.reference, currency: priced.currency(), meter: Meter::default() }
 }
 
@@ -218,60 +224,4 @@ fn cost<'a>(
     };
     let priced = find(charging, deck, query, at).ok_or(Declined::NoCostRate)?;
     if priced.rate.is_blocked() { Err(Declined::DestinationBlocked) } else { Ok(Some(priced)) }
-}
-
-enum ChosenWholesale<'a> {
-    None,
-    Rated(Priced<'a>),
-    Derived(Wholesale),
-}
-
-impl ChosenWholesale<'_> {
-    fn unit(&self) -> Option<Unit> {
-        match self {
-            ChosenWholesale::Rated(priced) => Some(priced.rate.unit()),
-            ChosenWholesale::None | ChosenWholesale::Derived(_) => None,
-        }
-    }
-
-    fn leg(self) -> Option<Wholesale> {
-        match self {
-            ChosenWholesale::None => None,
-            ChosenWholesale::Rated(priced) => Some(Wholesale::Rated(leg(priced))),
-            ChosenWholesale::Derived(wholesale) => Some(wholesale),
-        }
-    }
-}
-
-fn wholesale<'a>(
-    charging: &Charging<'a>,
-    query: &RateQuery,
-    at: Timestamp,
-) -> Result<ChosenWholesale<'a>, Declined> {
-    let currency = charging.vno.wholesale_currency;
-    Ok(match charging.vno.wholesale {
-        None => ChosenWholesale::None,
-        Some(WholesaleTerms::PriceList(list)) => {
-            let priced = find(charging, list, query, at).ok_or(Declined::NoWholesaleRate)?;
-            // The gate watches one currency: a list in another one cannot be covered by it.
-            if priced.rate.is_blocked() || priced.currency() != currency {
-                return Err(Declined::NoWholesaleRate);
-            }
-            ChosenWholesale::Rated(priced)
-        }
-        Some(WholesaleTerms::RetailMinus(basis_points)) => {
-            ChosenWholesale::Derived(Wholesale::RetailMinus {
-                basis_points,
-                currency,
-                net: Amount::ZERO,
-            })
-        }
-        Some(WholesaleTerms::CostPlus(basis_points)) => {
-            ChosenWholesale::Derived(Wholesale::CostPlus {
-                basis_points,
-                currency,
-                net: Amount::ZERO,
-            })
-        }
-    })
 }

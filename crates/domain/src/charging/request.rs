@@ -280,10 +280,13 @@ pub enum Declined {
     /// The line is calling this number so many times at once that it is the same call coming back.
     #[n(27)]
     Loop,
+    /// As many sessions of this service run as the VNO bought, and it buys no more by the session.
+    #[n(28)]
+    CapacityReached,
 }
 
 impl Declined {
-    pub const ALL: [Declined; 28] = [
+    pub const ALL: [Declined; 29] = [
         Declined::UnknownUser,
         Declined::ConflictingIdentities,
         Declined::SubscriberSuspended,
@@ -312,6 +315,7 @@ impl Declined {
         Declined::NoExchangeRate,
         Declined::TimeLimit,
         Declined::Loop,
+        Declined::CapacityReached,
     ];
 
     /// A stable word for metrics, logs and APIs.
@@ -345,6 +349,7 @@ impl Declined {
             Declined::NoExchangeRate => "no_exchange_rate",
             Declined::TimeLimit => "time_limit",
             Declined::Loop => "loop",
+            Declined::CapacityReached => "capacity_reached",
         }
     }
 }

@@ -10,7 +10,7 @@ use super::emergency::{is_emergency, let_through};
 use super::ending::close_gate;
 use super::funds::Charging;
 use super::grant::{self, release};
-use super::group::{Group, GroupKey, Phase};
+use super::group::{BurstFee, Group, GroupKey, Phase};
 use super::named;
 use super::rates;
 use super::request::{
@@ -19,6 +19,7 @@ use super::request::{
 };
 use super::session::{Context, EndCause, GivenAnswer, Session};
 use super::settle;
+use super::wholesale;
 use crate::answered::{Reply, RequestKey};
 use crate::decide::Decision;
 use crate::event::{Event, Movements, Remembered, SessionClosing, SessionReport, SessionRerouted};
@@ -159,6 +160,11 @@ fn open(
         Err(declined) => return Decision::refused(declined),
     };
     let mut work = Work::new(charging, now);
+    match wholesale::admit(&work.charging) {
+        Ok(burst) => work.burst = burst,
+        Err(declined) => return Decision::refused(declined),
+    }
+    let charging = work.charging;
     let mut answer = work.serve(&[], request, None);
     answer.failure_handling = Some(charging.vno.failure_handling);
     if let Some(declined) = refused_as_a_whole(&answer) {
@@ -266,11 +272,12 @@ pub(super) fn reroute(
         release(&mut work.draft, &mut group.clone());
     }
     let mut answer = SessionAnswer::default();
-    for key in session.groups.iter().map(|group| group.key) {
+    for before in &session.groups {
+        let key = before.key;
         let begun = rates::begin(&work.charging, key, now);
         let outcome = match begun {
             Ok(group) => {
-                work.groups.push(group);
+                work.groups.push(Group { burst: before.burst, ..group });
                 let asked = GroupRequest {
                     key,
                     requested: Some(Default::default()),
@@ -317,6 +324,8 @@ struct Work<'a> {
     /// When the switch last reported: units reported without a tariff mark were used from then on.
     heard_at: Timestamp,
     vno_ran_out: bool,
+    /// Owed by the first group that begins.
+    burst: Option<BurstFee>,
 }
 
 impl<'a> Work<'a> {
@@ -327,6 +336,7 @@ impl<'a> Work<'a> {
             groups: SmallVec::new(),
             heard_at,
             vno_ran_out: false,
+            burst: None,
         }
     }
 
@@ -404,7 +414,7 @@ impl<'a> Work<'a> {
             if known.len() + self.groups.len() >= Session::GROUPS_MAX {
                 return Err(Declined::TooManyGroups);
             }
-            let group = match asked.named_money() {
+            let mut group = match asked.named_money() {
                 Some(named) => {
                     let money = named::money(&self.charging, named);
                     named::begin(&self.charging, asked.key, money.currency)
@@ -412,6 +422,7 @@ impl<'a> Work<'a> {
                 None => rates::begin(&self.charging, asked.key, self.charging.now)?,
             };
             if !rates::is_free(&self.charging, &group) {
+                group.burst = self.burst.take();
                 self.groups.push(group);
             } else if self.charging.context.service == Service::Voice {
                 // It costs nobody anything; how long it lasted is recorded, and may be limited.
@@ -472,12 +483,7 @@ impl<'a> Work<'a> {
     }
 
     fn movements(self) -> Movements {
-        let draft = self.draft.settled();
-        Movements {
-            buckets: draft.buckets,
-            counters: draft.counters,
-            wholesale_held: draft.wholesale_held,
-        }
+        self.draft.movements()
     }
 
     /// When the VNO's own money ended: close the gate and have its sessions ended.

@@ -4,9 +4,10 @@ use smallvec::SmallVec;
 
 use super::draft::{CounterOwner, Draft};
 use super::funds::{Charging, Payer};
-use super::group::{Draw, Group, Meter, PayerLeg, Wholesale};
+use super::group::{Draw, Group, Meter, PayerLeg};
 use super::rates::{Priced, priced, retail_of};
 use super::request::Declined;
+use super::wholesale;
 use crate::catalogue::Use;
 use crate::identifier::AccountId;
 use crate::money::{Amount, Currency, Rounding};
@@ -38,7 +39,7 @@ pub(super) fn use_units(
     charge_payers(charging, draft, group, &retail, further, used_at)?;
     (group.used, group.billable) = (used, billable);
     charge_cost(charging, draft, group, used_at)?;
-    charge_wholesale(charging, draft, group, used_at)?;
+    wholesale::charge(charging, draft, group, used_at)?;
     share_content(charging, group);
     charging.note_carried(draft, units);
     Ok(())
@@ -143,7 +144,7 @@ impl Beside {
 
 /// Adds priced units to a meter; returns by how much the charge grew, tax included.
 #[allow(clippy::too_many_arguments)]
-fn advance(
+pub(super) fn advance(
     charging: &Charging<'_>,
     draft: &mut Draft,
     priced: &Priced<'_>,
@@ -181,7 +182,7 @@ fn advance(
 }
 
 /// The front `units` of the pieces, which are taken off them.
-fn split_front(pieces: &mut Pieces, units: u64) -> Pieces {
+pub(super) fn split_front(pieces: &mut Pieces, units: u64) -> Pieces {
     let mut front = Pieces::new();
     let mut left = units;
     while left > 0 {
@@ -348,46 +349,6 @@ fn charge_cost(
     let in_session = cost.meter.units;
     let meter = (&mut cost.meter, &Beside::default());
     advance(charging, draft, &priced, owner, meter, in_session, &pieces)?;
-    Ok(())
-}
-
-pub(super) fn charge_wholesale(
-    charging: &Charging<'_>,
-    draft: &mut Draft,
-    group: &mut Group,
-    used_at: Timestamp,
-) -> Result<(), Declined> {
-    let retail_net = group.retail_net();
-    let retail_currency = group.payers.first().map(|payer| payer.currency);
-    let cost = group.cost.as_ref().map(|cost| (cost.meter.net, cost.currency));
-    let Some(wholesale) = &mut group.wholesale else {
-        return Ok(());
-    };
-    let before = wholesale.net();
-    match wholesale {
-        Wholesale::Rated(leg) => {
-            let priced = priced(charging, leg.rate).ok_or(Declined::NoWholesaleRate)?;
-            let further = priced.rate.billable(group.used).saturating_sub(leg.meter.units);
-            let pieces = pieces(&priced, group.started_at, leg.meter.units, further, used_at);
-            let owner = CounterOwner::Vno(charging.vno.id);
-            let in_session = leg.meter.units;
-            if further > 0 {
-                let meter = (&mut leg.meter, &Beside::default());
-                advance(charging, draft, &priced, owner, meter, in_session, &pieces)?;
-            }
-        }
-        Wholesale::RetailMinus { basis_points, currency, net } => {
-            let part = 10_000 - i128::from(*basis_points).min(10_000);
-            *net =
-                derived(charging, retail_net, retail_currency, *currency, part, group.started_at)?;
-        }
-        Wholesale::CostPlus { basis_points, currency, net } => {
-            let (amount, of) = cost.map_or((Amount::ZERO, None), |(net, of)| (net, Some(of)));
-            let part = 10_000 + i128::from(*basis_points);
-            *net = derived(charging, amount, of, *currency, part, group.started_at)?;
-        }
-    }
-    draft.wholesale_charged(wholesale.net().saturating_sub(before));
     Ok(())
 }
 

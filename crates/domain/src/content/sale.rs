@@ -273,7 +273,7 @@ pub(super) fn take(
 ) {
     let usage = charging.usage(quote.key);
     charging.pay(&mut draft, &quote.payer, &usage, payment.sale.gross());
-    payment.sale.taken = draft.settled().buckets.into_iter().collect();
+    payment.sale.taken = draft.movements().buckets.into_iter().collect();
 }
 
 /// Reserves the money, on the VNO's account with the broker too.
@@ -288,11 +288,8 @@ pub(super) fn reserve(
     charging.hold_money(&mut draft, &quote.payer, &usage, &mut leg, payment.sale.gross());
     payment.holds = leg.holds;
     payment.wholesale_hold = payment.sale.wholesale;
-    Movements {
-        buckets: draft.settled().buckets,
-        counters: SmallVec::new(),
-        wholesale_held: payment.wholesale_hold.micros(),
-    }
+    let wholesale_held = payment.wholesale_hold.micros();
+    Movements { counters: SmallVec::new(), wholesale_held, ..draft.movements() }
 }
 
 /// Gives back what a payment has reserved.
@@ -303,7 +300,7 @@ pub(super) fn release(payment: &mut Payment) -> Movements {
     }
     let wholesale_held = -payment.wholesale_hold.micros();
     payment.wholesale_hold = Amount::ZERO;
-    Movements { buckets: draft.settled().buckets, counters: SmallVec::new(), wholesale_held }
+    Movements { wholesale_held, ..draft.movements() }
 }
 
 /// Shares are what they are at the moment of payment: a reservation may have waited while others sold.
@@ -349,7 +346,7 @@ pub(super) fn take_held(charging: &Charging<'_>, payment: &mut Payment) -> Movem
         let from = if is_there { held.bucket } else { Account::MAIN };
         draft.take(payment.sale.payer, from, held.amount);
     }
-    payment.sale.taken = draft.settled().buckets.into_iter().collect();
+    payment.sale.taken = draft.movements().buckets.into_iter().collect();
     release(payment)
 }
 

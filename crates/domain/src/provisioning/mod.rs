@@ -94,9 +94,10 @@ impl Desk<'_> {
                 self.subscribe(*subscriber, *offer, *account)
             }
             Administer::CancelSubscription { id, at_once } => self.cancel(*id, *at_once),
-            Administer::TopUp { .. } | Administer::Adjust { .. } | Administer::Deposit { .. } => {
-                self.money(order)
-            }
+            Administer::TopUp { .. }
+            | Administer::Adjust { .. }
+            | Administer::Deposit { .. }
+            | Administer::ChargeVno { .. } => self.money(order),
             Administer::EndSession(id) => self.end_session(*id),
             Administer::PortNumbers(numbers) => self.port_numbers(numbers),
             Administer::SetAgreement { .. }

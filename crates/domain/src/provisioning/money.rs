@@ -1,4 +1,4 @@
-//! Money in and out outside of charging: top-ups, adjustments, VNO deposits.
+//! Money in and out outside of charging: top-ups, adjustments, deposits and charges of VNOs.
 
 use smallvec::SmallVec;
 
@@ -9,6 +9,7 @@ use crate::event::{Event, Transfer, TransferKind};
 use crate::identifier::{AccountId, VnoId};
 use crate::ledger::{Entry, LedgerAccount};
 use crate::money::{Amount, Money};
+use crate::monthly_fees;
 use crate::subscriber::{Account, Subscription, SubscriptionState};
 use crate::time::Timestamp;
 
@@ -47,6 +48,7 @@ impl Desk<'_> {
                 Ok((receipt, events))
             }
             Administer::Deposit { vno, money, note } => self.deposit(*vno, *money, note),
+            Administer::ChargeVno { vno, money, note } => self.charge_vno(*vno, *money, note),
             _ => Err(Refused::Forbidden),
         }
     }
@@ -144,6 +146,26 @@ impl Desk<'_> {
         let receipt =
             Receipt::Transfer { vno: id, number, balance: Money::new(balance, money.currency) };
         Ok((receipt, events))
+    }
+
+    /// It is owed whether or not there is money for it.
+    fn charge_vno(&self, id: VnoId, money: Money, note: &Option<Box<str>>) -> Outcome {
+        self.broker_only()?;
+        let vno = self.state.registry.vno(id).ok_or(Refused::NotFound(Noun::Vno))?;
+        if money.currency != vno.wholesale_currency {
+            return Err(invalid("currency", "is not that of the VNO's account with the broker"));
+        }
+        if !money.amount.is_positive() {
+            return Err(invalid("amount", "must be above zero"));
+        }
+        self.within_range(LedgerAccount::BrokerRevenue(id), money)?;
+        let balance = self.state.vno_balance(id).saturating_sub(money.amount);
+        let number = self.next_transfer(id)?;
+        let kind = TransferKind::VnoCharge;
+        let transfer = monthly_fees::charge(vno, number, kind, money.amount, note.clone());
+        let receipt =
+            Receipt::Transfer { vno: id, number, balance: Money::new(balance, money.currency) };
+        Ok((receipt, SmallVec::from_iter([Event::Transferred(Box::new(transfer))])))
     }
 
     /// Neither one amount nor all of an account's together may come near what a balance can hold.

@@ -16,7 +16,10 @@ use crate::party::{
     Carrier, ContentProvider, FailureHandling, FinalUnitAction, Peer, Standing, Vno, WholesaleTerms,
 };
 use crate::period::is_time_zone;
+use crate::quantity::Unit;
+use crate::service::Service;
 use crate::sweep::SweepPurpose;
+use crate::wholesale::WholesaleClauses;
 
 const SHARE_MAX: u16 = 10_000;
 
@@ -153,6 +156,7 @@ impl Desk<'_> {
             calls: None,
             content: None,
             fees: None,
+            clauses: None,
         };
         Ok((Receipt::Vno(id), SmallVec::from_iter([Event::VnoSet(Box::new(vno))])))
     }
@@ -161,6 +165,7 @@ impl Desk<'_> {
         self.acts_for(id, Noun::Vno)?;
         let reserved = change.standing.is_some()
             || change.wholesale.is_some()
+            || change.clauses.is_some()
             || change.credit_limit.is_some()
             || change.carriers.is_some()
             || change.fees.is_some();
@@ -179,6 +184,12 @@ impl Desk<'_> {
             }
             vno.wholesale = Some(terms);
         }
+        if let Some(clauses) = &change.clauses {
+            vno.clauses = Some(clauses.clone()).filter(|clauses| **clauses != Default::default());
+        }
+        if let Some(clauses) = &vno.clauses {
+            check_clauses(clauses, vno.wholesale)?;
+        }
         if let Some(limit) = change.credit_limit {
             if limit.is_negative() {
                 return Err(invalid("credit_limit", "must not be negative"));
@@ -187,8 +198,11 @@ impl Desk<'_> {
         }
         if let Some(fees) = change.fees {
             let within = |amount: &Amount| !amount.is_negative() && *amount <= Amount::LARGEST;
-            if !fees.amounts().iter().all(within) {
+            if !fees.amounts().all(|amount| within(&amount)) {
                 return Err(invalid("monthly_fees", "expected amounts that are not negative"));
+            }
+            if fees.maximum.is_some_and(|most| most < fees.minimum) {
+                return Err(invalid("monthly_fees", "the maximum is below the minimum"));
             }
             let known = vno.fees.map(|account| FeeAccount { fees, ..account });
             let account =
@@ -342,6 +356,35 @@ impl Desk<'_> {
         let key = ApiKey { id, hash, role, name: name.into(), issued_at: self.now, read_only };
         Ok((Receipt::ApiKey(id), SmallVec::from_iter([Event::ApiKeyIssued(Box::new(key))])))
     }
+}
+
+/// What is said twice would be counted once.
+fn check_clauses(clauses: &WholesaleClauses, terms: Option<WholesaleTerms>) -> Result<(), Refused> {
+    let is_rated = matches!(terms, Some(WholesaleTerms::PriceList(_)));
+    if !is_rated && (clauses.is_most_favoured || !clauses.pools.is_empty()) {
+        return Err(invalid("wholesale", "pools and most-favoured terms need a price list"));
+    }
+    for (index, pool) in clauses.pools.iter().enumerate() {
+        if pool.unit == Unit::Money {
+            return Err(invalid("pools", "expected seconds, octets, messages or events"));
+        }
+        if clauses.pools[..index].iter().any(|earlier| earlier.unit == pool.unit) {
+            return Err(invalid("pools", "one for each unit"));
+        }
+    }
+    for (index, capacity) in clauses.capacities.iter().enumerate() {
+        if clauses.capacities[..index].iter().any(|one| one.service == capacity.service) {
+            return Err(invalid("capacity", "one for each service"));
+        }
+        let is_session = matches!(capacity.service, Service::Voice | Service::Data);
+        if !is_session {
+            return Err(invalid("capacity", "expected voice or data: others are not sessions"));
+        }
+        if capacity.burst_fee.is_some_and(|fee| fee.is_negative() || fee > Amount::LARGEST) {
+            return Err(invalid("burst_fee", "must not be negative"));
+        }
+    }
+    Ok(())
 }
 
 fn share(basis_points: u16) -> Result<u16, Refused> {

@@ -327,6 +327,11 @@ impl World {
         let payments = self.state.content.payments.values();
         let by_payments: i64 = payments.map(|payment| payment.wholesale_hold.micros()).sum();
         assert_eq!(held, by_sessions + by_payments, "every hold has an open session or payment");
+        let pool_held = |unit| self.state.vnos.iter().map(move |tally| tally.pool_held(unit));
+        let held: i64 = Unit::ALL.into_iter().flat_map(pool_held).sum();
+        let groups = self.state.sessions.values().flat_map(|session| session.groups.iter());
+        let by_groups: u64 = groups.filter_map(|group| group.pool).map(|pool| pool.held).sum();
+        assert_eq!(held.unsigned_abs(), by_groups, "a pool is held by open sessions only");
     }
 }
 

@@ -9,6 +9,7 @@ mod portability;
 mod price_lists;
 mod trunks;
 mod vnos;
+mod wholesale;
 
 use tandem_platform::Platform;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,6 +20,7 @@ pub fn router() -> OpenApiRouter<Platform> {
         .routes(routes!(vnos::create, vnos::list))
         .routes(routes!(vnos::read, vnos::change))
         .routes(routes!(vnos::deposit))
+        .routes(routes!(wholesale::charge))
         .routes(routes!(vnos::balance))
         .routes(routes!(carriers::create, carriers::list))
         .routes(routes!(carriers::change))

@@ -8,8 +8,7 @@ use tandem_domain::access::Role;
 use tandem_domain::catalogue::PriceListOwner;
 use tandem_domain::command::{Administer, NewVno, Receipt, VnoChange};
 use tandem_domain::money::Money;
-use tandem_domain::monthly_fees::MonthlyFees;
-use tandem_domain::party::{FailureHandling, FinalUnitAction, GrantPolicy, Vno, WholesaleTerms};
+use tandem_domain::party::{FailureHandling, FinalUnitAction, GrantPolicy, Vno};
 use tandem_domain::quantity::Unit;
 use tandem_http_api::{IdempotencyKey, JsonBody, Problem};
 use tandem_platform::Platform;
@@ -18,6 +17,8 @@ use utoipa::ToSchema;
 use tandem_http_access::Caller;
 use tandem_http_access::representation::{MoneyBody, parse, slug, standing};
 use tandem_http_access::{Errors, carry_out, unavailable};
+
+use super::wholesale::{MonthlyFeesBody, WholesaleBody};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +47,7 @@ pub struct VnoBody {
     pub credit_limit: MoneyBody,
     /// Id of the retail price list in force.
     pub retail_price_list: Option<String>,
+    pub wholesale: Option<WholesaleBody>,
     pub monthly_fees: Option<MonthlyFeesBody>,
 }
 
@@ -61,6 +63,7 @@ impl VnoBody {
             time_zone: vno.time_zone.to_string(),
             credit_limit: MoneyBody::from_amount(vno.credit_limit, vno.wholesale_currency),
             retail_price_list: retail.map(|list| list.slug.to_string()),
+            wholesale: WholesaleBody::of(vno, caller),
             monthly_fees: vno.fees.as_ref().map(|account| MonthlyFeesBody::of(&account.fees)),
         }
     }
@@ -138,51 +141,6 @@ pub struct VnoChangeBody {
     pub monthly_fees: Option<MonthlyFeesBody>,
 }
 
-/// What the VNO owes the broker for each calendar month of its time zone, in its wholesale currency, beside what is
-/// used: charged when the month is over, from the first full month on. Left out = 0; all 0 = none any more.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct MonthlyFeesBody {
-    pub platform: String,
-    /// For each line that is not closed when the month ends.
-    pub line: String,
-    /// Take or pay: what use and content of the month lack to it is charged.
-    pub minimum: String,
-}
-
-impl MonthlyFeesBody {
-    fn of(fees: &MonthlyFees) -> MonthlyFeesBody {
-        MonthlyFeesBody {
-            platform: fees.platform.to_string(),
-            line: fees.line.to_string(),
-            minimum: fees.minimum.to_string(),
-        }
-    }
-
-    fn to_domain(&self) -> Result<MonthlyFees, Problem> {
-        let amount = |name, text: &String| {
-            if text.is_empty() { Ok(Default::default()) } else { parse(name, text) }
-        };
-        Ok(MonthlyFees {
-            platform: amount("platform", &self.platform)?,
-            line: amount("line", &self.line)?,
-            minimum: amount("minimum", &self.minimum)?,
-        })
-    }
-}
-
-/// One of the three.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WholesaleBody {
-    /// Id of a wholesale list.
-    pub price_list: Option<String>,
-    /// Hundredths of a percent off the net retail charge.
-    pub retail_minus_basis_points: Option<u16>,
-    /// Hundredths of a percent on top of the carrier's charge.
-    pub cost_plus_basis_points: Option<u16>,
-}
-
 /// What happens at the end of the last granted unit.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -236,7 +194,7 @@ fn change_of(
         .carriers
         .as_ref()
         .map(|slugs| slugs.iter().map(|slug| Ok(caller.carrier(slug)?.id)).collect());
-    Ok(VnoChange {
+    let mut change = VnoChange {
         name: body.name.as_deref().map(Into::into),
         standing: body.standing.as_deref().map(standing).transpose()?,
         retail: body
@@ -244,7 +202,6 @@ fn change_of(
             .as_ref()
             .map(|slug| list(PriceListOwner::Vno(id), slug))
             .transpose()?,
-        wholesale: body.wholesale.as_ref().map(|terms| wholesale(terms, list)).transpose()?,
         credit_limit: body
             .credit_limit
             .as_deref()
@@ -259,26 +216,12 @@ fn change_of(
             .transpose()?,
         carriers: carriers.transpose()?,
         fees: body.monthly_fees.as_ref().map(MonthlyFeesBody::to_domain).transpose()?,
-        default_offer: None,
-        calls: None,
-        content: None,
-    })
-}
-
-fn wholesale(
-    body: &WholesaleBody,
-    list: impl Fn(PriceListOwner, &String) -> Result<tandem_domain::identifier::PriceListId, Problem>,
-) -> Result<WholesaleTerms, Problem> {
-    match (&body.price_list, body.retail_minus_basis_points, body.cost_plus_basis_points) {
-        (Some(slug), None, None) => {
-            Ok(WholesaleTerms::PriceList(list(PriceListOwner::Broker, slug)?))
-        }
-        (None, Some(points), None) if points <= 10_000 => Ok(WholesaleTerms::RetailMinus(points)),
-        (None, None, Some(points)) => Ok(WholesaleTerms::CostPlus(points)),
-        _ => Err(Problem::invalid(
-            "wholesale: expected one of price_list, retail_minus_basis_points, cost_plus_basis_points",
-        )),
+        ..VnoChange::default()
+    };
+    if let Some(terms) = &body.wholesale {
+        terms.apply(caller, &mut change)?;
     }
+    Ok(change)
 }
 
 fn final_unit(body: &FinalUnitBody) -> Result<FinalUnitAction, Problem> {

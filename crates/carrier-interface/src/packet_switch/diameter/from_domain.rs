@@ -41,7 +41,9 @@ pub fn result_code(declined: Declined) -> ResultCode {
         Declined::UnknownSession => ResultCode::UNKNOWN_SESSION_ID,
         Declined::StaleRequest => ResultCode::UNABLE_TO_COMPLY,
         Declined::AmountOutOfRange => ResultCode::INVALID_AVP_VALUE,
-        Declined::TooManyGroups | Declined::TooManyCalls => ResultCode::RESOURCES_EXCEEDED,
+        Declined::TooManyGroups | Declined::TooManyCalls | Declined::CapacityReached => {
+            ResultCode::RESOURCES_EXCEEDED
+        }
         Declined::NoRoute => ResultCode::UNABLE_TO_COMPLY,
     }
 }
