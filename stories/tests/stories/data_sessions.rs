@@ -124,37 +124,6 @@ async fn the_vno_ends_a_session_and_the_gateway_is_told() {
     session.close(&switch, 0).await;
 }
 
-#[test]
-fn a_vno_reads_its_monthly_fees_and_only_the_broker_sets_them() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let data = directory.path().join("data");
-    let broker = Broker::start(&data, None);
-    broker.build_world();
-    let fees = json!({"platform": "500.00", "line": "0.40"});
-    broker.ask("PATCH", "/v1/vnos/aria", json!({"monthly_fees": fees}));
-    let issued = broker.ask(
-        "POST",
-        "/v1/api-keys",
-        json!({"role": "vno", "party": "aria", "name": "aria's own"}),
-    );
-    let own = issued["key"].as_str().expect("a key");
-    let (status, aria) = call(broker.http, own, "GET", "/v1/vnos/aria", "application/json", "");
-    assert_eq!((status, &aria["monthly_fees"]["line"]), (200, &json!("0.40")), "{aria}");
-    let wish = json!({"monthly_fees": {"line": "0"}}).to_string();
-    let (status, refused) =
-        call(broker.http, own, "PATCH", "/v1/vnos/aria", "application/json", &wish);
-    assert_eq!(status, 403, "{refused}");
-    let bad = json!({"monthly_fees": {"minimum": "-5"}}).to_string();
-    let (status, refused) = broker.call("PATCH", "/v1/vnos/aria", "application/json", &bad);
-    assert_eq!(status, 422, "{refused}");
-    let key = broker.key.clone();
-    broker.kill();
-    let broker = Broker::start(&data, Some(&key));
-    let aria = broker.ask("GET", "/v1/vnos/aria", Value::Null);
-    assert_eq!(aria["monthly_fees"]["platform"], "500.00", "kept over a crash");
-    assert_eq!(broker.ask("GET", "/v1/audit", Value::Null)["clean"], true);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_tenant_cannot_see_that_another_exists() {
     let directory = tempfile::tempdir().expect("a directory");

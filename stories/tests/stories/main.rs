@@ -17,3 +17,4 @@ mod sipp;
 mod statements;
 mod telephony;
 mod trunks;
+mod wholesale;
