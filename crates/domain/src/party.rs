@@ -332,7 +332,7 @@ pub struct Peer {
     /// Origin-Host, or a name for the trunk; in lower case.
     #[n(2)]
     pub host: Box<str>,
-    /// Origin-Realms it may speak for; empty = only its own connection's realm.
+    /// Origin-Realms it may speak for; empty = that of its connection, or, for an agent, any.
     #[n(3)]
     pub realms: Vec<Box<str>>,
     #[n(4)]

@@ -2,7 +2,9 @@
 
 use crate::broker::{Broker, account, call};
 use crate::phone::{DataSession, MIB, granted};
-use diameter_protocol::credit_control::RequestType;
+use diameter_protocol::credit_control::{
+    RequestGroup, RequestType, SubscriptionId, SubscriptionIdType, Units,
+};
 use serde_json::{Value, json};
 use tandem_simulators::gateway::{Gateway, Push};
 
@@ -122,6 +124,26 @@ async fn the_vno_ends_a_session_and_the_gateway_is_told() {
     let late = session.report(&switch, MIB).await;
     assert_eq!(late.groups[0].result, Some(4010), "nothing more is granted");
     session.close(&switch, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_speaks_for_its_own_realm_and_an_agent_for_others() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(&directory.path().join("data"), None);
+    broker.build_world();
+    broker.subscriber("aria", "+491511", "10.00");
+    let ids = [SubscriptionId { kind: SubscriptionIdType::E164, data: "491511" }];
+    for (host, id, expected) in [("pgw.wavecom.example", "a", 5003), ("dra.ipx.example", "b", 2001)]
+    {
+        let switch = Gateway::connect(broker.diameter, host, "wavecom.example", 1).await;
+        let (switch, _pushes) = switch.expect("connected");
+        let mut head = DataSession::head(&switch, id, &ids);
+        let group = RequestGroup { requested: Some(Units::default()), ..RequestGroup::default() };
+        head.groups = std::slice::from_ref(&group);
+        head.origin.realm = "elsewhere.example";
+        let answer = switch.ask(&head).await.expect("an answer");
+        assert_eq!(answer.result, expected, "{host}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

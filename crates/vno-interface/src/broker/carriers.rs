@@ -125,7 +125,7 @@ pub async fn change(
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PeerChangeBody {
-    /// Origin-Realms it may speak for; empty = any.
+    /// Origin-Realms it may speak for; empty = that of its connection, or, for an agent, any.
     pub realms: Vec<String>,
     pub standing: Option<String>,
     /// May requests of other hosts come through it?

@@ -62,6 +62,7 @@ pub(super) struct Connection {
     pub(super) machine: Peer,
     peer: Option<PeerId>,
     peer_host: String,
+    peer_realm: String,
     is_agent: bool,
     id: u64,
     framer: Framer,
@@ -94,6 +95,7 @@ impl Connection {
             machine,
             peer: None,
             peer_host: String::new(),
+            peer_realm: String::new(),
             is_agent: false,
             id,
             received: Vec::with_capacity(READ_SIZE),
@@ -275,6 +277,7 @@ impl Connection {
         self.machine.accept(now, &mut self.out);
         self.peer = Some(peer.id);
         self.peer_host = capabilities.host.clone();
+        self.peer_realm = capabilities.realm.clone();
         self.is_agent = peer.is_agent || capabilities.is_relay;
         self.orders = Some(self.common.pushes.connect(peer.id, self.id));
         if let Some(state) = capabilities.origin_state_id {
@@ -395,9 +398,11 @@ impl Connection {
         let registry = self.common.platform.registry();
         let peer = registry.peer(peer).filter(|peer| peer.standing == Standing::Active);
         let peer = peer.ok_or(ResultCode::AUTHORIZATION_REJECTED)?;
-        let realms = &peer.realms;
-        let allowed = realms.is_empty()
-            || realms.iter().any(|realm| realm.eq_ignore_ascii_case(request.origin_realm));
+        let is = |realm: &str| realm.eq_ignore_ascii_case(request.origin_realm);
+        let allowed = match peer.realms.as_slice() {
+            [] => self.is_agent || is(&self.peer_realm),
+            realms => realms.iter().any(|realm| is(realm)),
+        };
         if allowed { Ok(()) } else { Err(ResultCode::AUTHORIZATION_REJECTED) }
     }
 
