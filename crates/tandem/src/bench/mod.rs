@@ -11,6 +11,7 @@ mod restart;
 mod sip;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use tandem_platform::{Options, Platform};
 
@@ -57,7 +58,8 @@ struct Shape {
 
 pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     crate::log_to_stderr(tracing::Level::ERROR);
-    let (figures, json) = match arguments.what {
+    let (began, stolen) = (Instant::now(), process::stolen_time());
+    let (mut figures, json) = match arguments.what {
         Bench::Charging(shape) => (
             charging::run(
                 shape.seconds.unwrap_or(15),
@@ -87,6 +89,15 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
             (restart::run(shape.subscribers.unwrap_or(1_000_000))?, shape.json)
         }
     };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let stolen = (process::stolen_time() - stolen).as_secs_f64() / processors as f64;
+    let stolen = 100.0 * stolen / began.elapsed().as_secs_f64();
+    if stolen >= 1.0 {
+        println!(
+            "the host of this machine kept its processors from it for {stolen:.0} % of the time"
+        );
+    }
+    figures.insert("stolen_percent".into(), stolen.into());
     if json {
         println!("{}", serde_json::Value::Object(figures));
     }

@@ -22,6 +22,13 @@ pub fn thread_time() -> Duration {
     Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
+/// Time that the machine's host kept its processors from it since it runs.
+pub fn stolen_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let field = stat.lines().next().and_then(|all| all.split_whitespace().nth(8));
+    Duration::from_millis(field.and_then(|field| field.parse().ok()).unwrap_or(0) * 10)
+}
+
 /// Octets of resident memory.
 pub fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

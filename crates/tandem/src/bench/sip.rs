@@ -75,19 +75,32 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let mut direct = CallingSwitch::bind(any, called.address, move |call| {
         (format!("+{}", number_of(call % subscribers)), "+4930901820".into())
     })?;
-    let rate = Some((limit * 0.5) as u64);
-    let duration = Duration::from_secs(seconds);
-    let mut alone = direct.run(Pace { rate, calls_max: 8192, duration, talk: Duration::ZERO });
+    let mut alone = |rate, calls_max| {
+        let duration = Duration::from_secs(seconds);
+        let before = called.busy();
+        let outcome = direct.run(Pace { rate, calls_max, duration, talk: Duration::ZERO });
+        std::thread::sleep(Duration::from_millis(50));
+        (outcome, called.busy() - before)
+    };
+    let (mut unhindered, _) = alone(Some((limit * 0.5) as u64), 8192);
     println!(
         "  without us between the switches: p50 {:?}, p99 {:?}",
-        alone.delay_quantile(500),
-        alone.delay_quantile(990)
+        unhindered.delay_quantile(500),
+        unhindered.delay_quantile(990)
+    );
+    // The called switch receives, reads and answers, and keeps nothing: what one leg costs on this machine at least.
+    let (bare, busy) = alone(None, 128);
+    let leg = busy.as_secs_f64() * 1e6 / bare.completed.max(1) as f64;
+    println!(
+        "bare answering loop: {leg:.1} µs a leg; a call of ours costs {:.1} of it",
+        cost / leg
     );
     runtime.block_on(server.stop());
     let mut figures = Figures::new();
     figures.insert("calls_per_second".into(), limit.into());
     figures.insert("calls_per_core_second".into(), (1e6 / cost).into());
     figures.insert("cpu_us_per_call".into(), cost.into());
+    figures.insert("floor_us_per_leg".into(), leg.into());
     figures.insert("failed_calls".into(), most.failed().into());
     figures.insert("post_dial_delay_p99_ms".into(), millis(half.delay_quantile(990)));
     figures.insert("bytes_per_call".into(), bytes.into());
