@@ -29,10 +29,10 @@ impl Phone {
         server: SocketAddr,
         more: &str,
     ) -> Phone {
-        let home = directory.join(format!("phone-{user}"));
-        std::fs::create_dir(&home).expect("a directory");
         // It binds the port above for TLS too.
         let port = free_address().port() & !1;
+        let home = directory.join(format!("phone-{user}-{port}"));
+        std::fs::create_dir(&home).expect("a directory");
         let config = format!(
             "sip_listen 127.0.0.1:{port}\nsip_cafile {TLS}/certificate.pem\nmodule_path /usr/lib/baresip/modules\nmodule stdio.so\nmodule g711.so\nmodule account.so\nmodule menu.so\n"
         );
@@ -84,6 +84,29 @@ fn two_phones_that_are_not_ours_register_and_call_each_other() {
     ann.0.wait().expect("it hangs up");
     let record = &world.records(1)[0];
     assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 4), "{record}");
+    world.audited();
+}
+
+#[test]
+fn a_line_has_two_phones_that_answer_at_once_and_one_of_them_talks() {
+    let (Some(script), Some(_)) =
+        (needs(on_path("script"), "script"), needs(on_path("baresip"), "baresip"))
+    else {
+        return;
+    };
+    let world = Telephony::build();
+    world.subscriber(ANN, "ann", "10.00");
+    world.subscriber(BOB, "bob", "10.00");
+    let (directory, server) = (world.directory.path(), world.broker.sip);
+    let _desk = Phone::start(&script, directory, "bob", server, "");
+    let _mobile = Phone::start(&script, directory, "bob", server, "");
+    std::thread::sleep(Duration::from_secs(2));
+    let mut ann = Phone::start(&script, directory, "ann", server, &format!("call {BOB}"));
+    ann.0.wait().expect("it hangs up");
+    let records = world.records(1);
+    let record = &records[0];
+    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 4), "{record}");
+    assert_eq!(records.len(), 1, "{records:?}");
     world.audited();
 }
 

@@ -405,7 +405,7 @@ impl Engine {
         };
         if call.a.invite == Opening::Made(client) {
             call.answered_by_a(io!(self, now), message);
-        } else if call.b.as_ref().is_some_and(|leg| leg.invite == client) {
+        } else if call.turn_to(client) {
             call.answered_by_b(io!(self, now), message);
         } else if let Some((_, side)) = side {
             // Each try has a tag of its own.

@@ -67,9 +67,10 @@ pub fn listed<'m>(from: &Message<'m>, passes: &[Box<str>]) -> SmallVec<[Header<'
 }
 
 /// What of Supported goes on to the other side; session timers are each leg's own matter.
-pub fn supported(from: &Message<'_>) -> Vec<u8> {
+pub fn supported(from: &Message<'_>, takes_reliable: bool) -> Vec<u8> {
     let mut list = b"timer".to_vec();
-    for token in RELAYED.iter().filter(|token| **token != "timer") {
+    let relayed = RELAYED.iter().filter(|token| takes_reliable || **token != "100rel");
+    for token in relayed.filter(|token| **token != "timer") {
         if from.lists(Name::Supported, token) || from.lists(Name::Require, token) {
             list.extend_from_slice(b", ");
             list.extend_from_slice(token.as_bytes());

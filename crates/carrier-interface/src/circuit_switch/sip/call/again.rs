@@ -24,6 +24,8 @@ pub(in super::super) struct Way {
     pub route: Option<Route>,
     /// The call by which a switch is tried out.
     pub is_trial: bool,
+    /// Reliable provisional answers may come back (RFC 3262).
+    pub takes_reliable: bool,
 }
 
 /// An INVITE as it went out.

@@ -147,11 +147,12 @@ impl Call {
         }
     }
 
-    /// Gives up the INVITE that is out.
+    /// Gives up the INVITEs that are out.
     pub(super) fn cancel_b(&mut self, io: &mut Io<'_>, reason: Option<&[u8]>) {
         if let Some(leg) = &self.b {
             io.transactions.cancel(io.now, leg.invite, reason);
         }
+        self.cancel_others(io, reason);
     }
 
     /// An ACK for a 2xx, and a BYE behind it: nobody waits for this answer any more.

@@ -133,6 +133,8 @@ pub(in super::super) fn place(
             hung_up: false,
         },
         b: None,
+        others: Vec::new(),
+        phones_said: None,
         targets: VecDeque::new(),
         callee: None,
         meters: Vec::new(),

@@ -10,6 +10,7 @@ mod end;
 mod incoming;
 mod originate;
 mod outgoing;
+mod phones;
 mod refresh;
 mod relay;
 mod resume;
@@ -173,6 +174,10 @@ pub(super) struct Call {
     pub state: State,
     pub a: ALeg,
     pub b: Option<BLeg>,
+    /// Further phones of the called line that ring.
+    pub others: Vec<BLeg>,
+    /// What those said that will not be picked up: status and cause.
+    pub phones_said: Option<(u16, u8)>,
     pub targets: VecDeque<Target>,
     pub callee: Option<Callee>,
     /// Charging sessions: the caller's, and that of a line that forwards.

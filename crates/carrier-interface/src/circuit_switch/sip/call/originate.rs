@@ -82,6 +82,8 @@ pub(in super::super) fn originate(io: &mut Io<'_>, id: u64, order: Order) -> Opt
             hung_up: false,
         },
         b: None,
+        others: Vec::new(),
+        phones_said: None,
         targets: VecDeque::new(),
         callee: None,
         meters: Vec::new(),

@@ -24,18 +24,7 @@ impl Call {
         }
         match self.targets.pop_front() {
             None => self.give_up(io, None),
-            Some(Target::Phone { uri, flow }) => {
-                let way = Way {
-                    uri: uri.to_vec(),
-                    flow,
-                    trusted: false,
-                    session_seconds: 1800,
-                    is_signed_for: false,
-                    route: None,
-                    is_trial: false,
-                };
-                self.invite(io, way);
-            }
+            Some(Target::Phone { uri, flow }) => self.ring(io, uri, flow),
             Some(Target::Carrier(route)) => {
                 let charged = self.meters.iter().any(|meter| !meter.is_closed);
                 if is_priced || !charged || self.is_emergency {
@@ -107,11 +96,12 @@ impl Call {
             is_signed_for: trunk.is_signed_for,
             route: Some(route),
             is_trial: trunk.is_trial,
+            takes_reliable: true,
         };
         self.invite(io, way);
     }
 
-    fn invite(&mut self, io: &mut Io<'_>, way: Way) {
+    pub(super) fn invite(&mut self, io: &mut Io<'_>, way: Way) {
         let tried = Tried {
             way,
             call_id: new_call_id(&mut io.transactions.tokens, &io.local.host),
@@ -139,7 +129,7 @@ impl Call {
         dialog.local_cseq = *cseq;
         dialog.keeps_flow = way.route.is_none();
         let hops = invite.number(Name::MaxForwards).unwrap_or(70).min(70).saturating_sub(1);
-        let supported = headers::supported(&invite);
+        let supported = headers::supported(&invite, way.takes_reliable);
         let contact = io.local.contact(&way.flow);
         let asserted = self.asserted(io, &invite, way);
         let vouchers = self.vouchers(io, &invite, way);
@@ -278,9 +268,11 @@ impl Call {
             self.last_rseq = self.last_rseq.max(mapped as u32);
         }
         let status = message.status();
-        self.tell(Side::A, message.body);
+        // While several phones ring nobody's early media is the caller's.
+        let body = if self.others.is_empty() { message.body } else { &[] };
+        self.tell(Side::A, body);
         let extra = headers::listed(message, io.trunks.passes(Some(self.a.trunk)));
-        self.answer_a(io, status, message.body, |response| {
+        self.answer_a(io, status, body, |response| {
             if let Some(mapped) = mapped {
                 response.header(Name::Require, b"100rel");
                 response.number(Name::RSeq, mapped);
@@ -293,6 +285,7 @@ impl Call {
     /// The called side answered: from this moment on it costs.
     fn connect(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
         let (has_offer, supports_timer) = (self.a.has_offer, self.a.supports_timer);
+        self.others_know_it_is_answered(io);
         // No other leg will be made from it.
         self.a.request = Box::default();
         let Some(leg) = &mut self.b else { return };
@@ -392,6 +385,13 @@ impl Call {
         let is_between_us = leg.trunk.is_some() && matches!(status, 300..=399 | 401 | 407 | 422);
         let advances = is_between_us || matches!(status, 408 | 500 | 502 | 503 | 504 | 580);
         self.note(status);
+        let (status, cause) = match leg.trunk {
+            Some(_) => (status, cause),
+            None => match self.word_of_phones(io, status, cause) {
+                Some(word) => word,
+                None => return,
+            },
+        };
         let status =
             if is_between_us || (leg.trunk.is_some() && status == 408) { 503 } else { status };
         if let Some(trunk) = leg.trunk {
@@ -436,15 +436,13 @@ impl Call {
         if self.deadline > io.now {
             return;
         }
-        let rang = self.b.as_ref().is_some_and(|leg| leg.rang);
-        if rang {
+        let mut legs = self.b.iter().chain(&self.others);
+        if legs.any(|leg| leg.rang) {
             self.cancel_b(io, None);
             return self.give_up(io, Some(refusals::NO_ANSWER));
         }
         // Silence: this way is closed, another may be open.
-        if let Some(leg) = &self.b {
-            io.transactions.cancel(io.now, leg.invite, None);
-        }
+        self.cancel_b(io, None);
         self.failed(io, 408, 102, None);
     }
 

@@ -369,7 +369,7 @@ impl Call {
             }
             return;
         }
-        if self.b.as_ref().is_some_and(|leg| leg.invite == client) {
+        if self.turn_to(client) {
             if self.state == State::Ringing {
                 self.failed(io, status, q850_of(status), None);
                 self.arm(io);

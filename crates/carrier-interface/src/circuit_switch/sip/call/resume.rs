@@ -191,6 +191,8 @@ pub(in super::super) fn resume(
             media_until: None,
             tried: None,
         }),
+        others: Vec::new(),
+        phones_said: None,
         targets: VecDeque::new(),
         callee: None,
         meters: vec![meter(session)],

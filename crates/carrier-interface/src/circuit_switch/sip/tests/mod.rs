@@ -5,6 +5,7 @@ mod borders;
 mod house;
 mod numbers;
 mod ordered;
+mod phones;
 mod verification;
 
 use house::{ANN, BOB, CALLED, CALLING, House, VNO, answer, flow, value, within};
