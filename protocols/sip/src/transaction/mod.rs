@@ -23,8 +23,8 @@ use crate::tokens::{Tokens, hex};
 use crate::wheel::Wheel;
 use branches::ours;
 use client::Client;
-pub use reply::copy_essentials;
 use reply::response_flow;
+pub use reply::{copy_essentials, copy_timestamp};
 use server::Server;
 
 pub const T1: u64 = 500;
@@ -381,9 +381,13 @@ impl Transactions {
             tag = self.tokens.token();
         }
         let flow = self.flow_of(id);
+        let waited = self.unanswered_since(id).filter(|_| status == 100);
         self.respond(now, id, status, |out| {
             let mut response = crate::writer::MessageWriter::response(out, status);
             copy_essentials(&mut response, request, flow, &tag);
+            if let Some(since) = waited {
+                copy_timestamp(&mut response, request, now.since(since));
+            }
             response.finish(&[]);
         });
     }

@@ -47,6 +47,21 @@ pub fn copy_essentials(
     response.header(Name::CSeq, request.header(Name::CSeq).unwrap_or_default());
 }
 
+/// The Timestamp of a request that is being tried, with the seconds that it waited (section 8.2.6.1).
+pub fn copy_timestamp(
+    response: &mut crate::writer::MessageWriter<'_>,
+    request: &Message<'_>,
+    waited_millis: u64,
+) {
+    let said = request.header(Name::Timestamp).unwrap_or_default();
+    let Some(sent) = said.split(u8::is_ascii_whitespace).next().filter(|sent| !sent.is_empty())
+    else {
+        return;
+    };
+    let waited = format!(" {}.{:03}", waited_millis / 1000, waited_millis % 1000);
+    response.parts(b"Timestamp", &[sent, waited.as_bytes()]);
+}
+
 /// The top Via with `received` and a filled `rport` where they are due.
 fn stamped_via(value: &[u8], flow: Flow) -> Vec<u8> {
     let Some(via) = crate::fields::list(value).next().and_then(crate::Via::parse) else {

@@ -20,6 +20,7 @@ use std::collections::{HashMap, VecDeque};
 
 use sip_protocol::digest::Credentials;
 use sip_protocol::session_timer::SessionTimer;
+use sip_protocol::transaction::copy_timestamp;
 use sip_protocol::wheel::Wheel;
 use sip_protocol::{
     ClientId, Dialog, Flow, Message, MessageWriter, Millis, Name, ServerId, Tokens, Transactions,
@@ -406,7 +407,7 @@ impl Call {
         }
         self.wake_at = Millis(0);
         if self.trying_at.is_some_and(|at| at <= io.now) {
-            self.answer_a(io, 100, &[], |_| {});
+            self.say_trying(io);
             return self.arm(io);
         }
         match self.state {
@@ -426,6 +427,19 @@ impl Call {
             State::Over => self.meters.iter_mut().for_each(|meter| meter.is_closed = true),
         }
         self.arm(io);
+    }
+
+    fn say_trying(&mut self, io: &mut Io<'_>) {
+        let Opening::Taken(server) = self.a.invite else { return };
+        let since = io.transactions.unanswered_since(server).unwrap_or(io.now);
+        let waited = io.now.since(since);
+        let invite = std::mem::take(&mut self.a.request);
+        self.answer_a(io, 100, &[], |response| {
+            if let Ok(request) = Message::decode(&invite) {
+                copy_timestamp(response, &request, waited);
+            }
+        });
+        self.a.request = invite;
     }
 
     fn wake_answered(&mut self, io: &mut Io<'_>) {

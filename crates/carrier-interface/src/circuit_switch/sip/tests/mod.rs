@@ -125,11 +125,21 @@ fn a_lost_bye_is_noticed_by_the_silence_and_charged_to_it() {
 #[test]
 fn a_caller_that_has_heard_nothing_after_a_while_is_told_that_its_call_is_worked_on() {
     let mut house = House::new("100.00");
-    house.invite("+4930901820", "");
+    house.invite("+4930901820", "Timestamp: 54.21 0.5\r\n");
     house.wait(190);
     assert!(!house.has(CALLING, "SIP/2.0 100"));
     house.wait(30);
-    house.expect(CALLING, "SIP/2.0 100");
+    let trying = house.expect(CALLING, "SIP/2.0 100");
+    assert_eq!(
+        value(&trying, Name::Timestamp),
+        "54.21 0.200",
+        "when it sent, and how long we took"
+    );
+
+    let mut house = House::new("100.00");
+    house.invite("+4930901820", "");
+    house.wait(220);
+    assert!(!house.expect(CALLING, "SIP/2.0 100").contains("Timestamp"));
 
     let mut house = House::new("100.00");
     house.invite("+4930901820", "");
