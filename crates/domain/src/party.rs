@@ -170,6 +170,9 @@ pub struct GrantPolicy {
 }
 
 impl GrantPolicy {
+    /// No grant is larger: many of them together can still be counted.
+    pub const SLICE_LARGEST: u64 = 1 << 50;
+
     pub const fn default_for(unit: Unit) -> GrantPolicy {
         let (slice_max, slice_min) = match unit {
             Unit::Seconds => (300, 10),

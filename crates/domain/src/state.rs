@@ -50,12 +50,11 @@ pub struct VnoTally {
     #[n(7)]
     #[cbor(default)]
     pub lines: u64,
-    /// Sessions under way, by service.
-    #[n(8)]
-    #[cbor(default)]
+    /// Sessions under way, by service: counted as they come and go, not kept.
+    #[cbor(skip)]
     running: [u32; Service::ALL.len()],
     /// Reserved of its pools by running sessions.
-    #[n(9)]
+    #[n(8)]
     #[cbor(default)]
     pools_held: Vec<(Unit, i64)>,
 }
@@ -178,6 +177,9 @@ impl State {
 
     /// Puts a loaded session in its place, with its index entries and its timer.
     pub fn admit_session(&mut self, session: Box<Session>) {
+        if let Some(tally) = self.vnos.get_mut(session.id.vno().index()) {
+            tally.begun(session.context.service);
+        }
         self.session_keys.insert(session.key.clone(), session.id);
         for subscriber in session.subscribers() {
             self.watch(subscriber, session.id);

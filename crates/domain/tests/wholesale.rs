@@ -5,7 +5,9 @@ mod world;
 
 use tandem_domain::access::Role;
 use tandem_domain::catalogue::PriceListOwner;
-use tandem_domain::charging::{Declined, SessionRequest, UnitCounts};
+use tandem_domain::charging::{
+    Declined, GroupKey, SessionRequest, TariffChange, UnitCounts, UsedUnits,
+};
 use tandem_domain::command::*;
 use tandem_domain::event::{Event, TransferKind};
 use tandem_domain::identifier::*;
@@ -14,6 +16,7 @@ use tandem_domain::money::Amount;
 use tandem_domain::monthly_fees::MonthlyFees;
 use tandem_domain::party::WholesaleTerms;
 use tandem_domain::quantity::Unit;
+use tandem_domain::rating::{Price, Progression, Step};
 use tandem_domain::service::Service;
 use tandem_domain::time::Timestamp;
 use tandem_domain::wholesale::{Capacity, Pool, WholesaleClauses};
@@ -124,6 +127,8 @@ fn what_is_granted_of_a_pool_is_reserved_and_needs_no_money() {
     assert_eq!(granted(&answer), 4 * MIB, "what the first does not hold");
     let mut third = world.request("+491511", Service::Data);
     assert_eq!(world.session(asking(&mut third, MIB)), Err(Declined::VnoCreditExhausted));
+    let is_shut = world.state.tally(ARIA).expect("a VNO").credit_exhausted;
+    assert!(!is_shut && world.state.sweeps.is_empty(), "what is in the pool is paid for");
     world.assert_balanced();
     world.session(first.close(6 * MIB)).expect("closed");
     world.session(second.close(MIB)).expect("closed");
@@ -182,13 +187,57 @@ fn beyond_the_capacity_a_session_costs_its_fee_once_it_is_used() {
 }
 
 #[test]
+fn whichever_part_of_the_session_is_used_first_owes_the_fee() {
+    let mut world = World::new();
+    agree(&mut world, ARIA, capacity(Service::Data, 0, Some("0.50")));
+    world.subscriber(0, "+491511", "50.00");
+    let group = |number| GroupKey { rating_group: Some(number), service_identifier: None };
+    // The gateway opens without naming a group, then asks for two and uses the second, then both.
+    let mut phone = world.request("+491511", Service::Data);
+    let mut opening = phone.open();
+    opening.groups.clear();
+    world.session(opening).expect("opened");
+    for number in [10, 20] {
+        let mut asking = phone.report(0);
+        asking.groups[0].key = group(number);
+        world.session(asking).expect("granted");
+    }
+    assert_eq!(paid(&world, ARIA), Amount::ZERO);
+    for (number, expected) in [(20, "0.54"), (10, "0.58"), (20, "0.62")] {
+        let mut report = phone.report(MIB);
+        report.groups[0].key = group(number);
+        world.session(report).expect("reported");
+        assert_eq!(paid(&world, ARIA), amount(expected));
+        world.assert_balanced();
+    }
+    // What cannot be charged in full is not charged in part, and the fee is not forgotten.
+    let mut phone = world.request("+491511", Service::Data);
+    let mut wrong = phone.open();
+    wrong.groups[0].used.push(UsedUnits {
+        counts: UnitCounts { seconds: Some(1), ..UnitCounts::default() },
+        tariff_change: TariffChange::Indeterminate,
+    });
+    let mut good = wrong.groups[0].clone();
+    (good.key, good.used) = (group(30), Default::default());
+    wrong.groups.push(good);
+    world.session(wrong).expect("one of the two is granted");
+    let mut report = phone.report(MIB);
+    report.groups[0].key = group(30);
+    world.session(report).expect("reported");
+    assert_eq!(paid(&world, ARIA), amount("1.16"));
+    world.assert_balanced();
+}
+
+#[test]
 fn a_fee_beyond_the_capacity_needs_the_vnos_cover() {
     let mut world = World::new();
     agree(&mut world, ARIA, capacity(Service::Data, 0, Some("5.00")));
     world.subscriber(0, "+491511", "50.00");
     world.administer(Administer::Deposit { vno: ARIA, money: eur("-995.10"), note: None });
     let mut phone = world.request("+491511", Service::Data);
-    assert_eq!(world.session(phone.open()), Err(Declined::VnoCreditExhausted), "4.90 of 5.00");
+    assert_eq!(world.session(phone.open()), Err(Declined::CapacityReached), "4.90 of 5.00");
+    let is_shut = |world: &World| world.state.tally(ARIA).expect("a VNO").credit_exhausted;
+    assert!(!is_shut(&world), "that says nothing about sessions within the capacity");
     world.administer(Administer::Deposit { vno: ARIA, money: eur("0.20"), note: None });
     let mut phone = world.request("+491511", Service::Data);
     let octets = granted(&world.session(phone.open()));
@@ -227,11 +276,38 @@ fn the_most_favoured_vno_pays_what_the_best_served_one_pays() {
     world.session(call.open()).expect("opened");
     world.session(call.close(60)).expect("closed");
     assert_eq!(paid(&world, ARIA), amount("0.74"));
+    let mut message = world.request("+491511", Service::Message);
+    world.session(message.open()).expect("opened");
+    world.session(message.close(1)).expect("closed");
+    assert_eq!(paid(&world, ARIA), amount("0.76"));
     // What brava pays is not lessened by it.
     world.subscriber(1, "+491521", "50.00");
     use_data(&mut world, "+491521", &[10 * MIB]);
     assert_eq!(paid(&world, BRAVA), amount("0.30"));
     world.assert_balanced();
+}
+
+#[test]
+fn the_most_favoured_vno_compares_where_it_stands_on_each_list() {
+    let mut world = World::new();
+    let mut tiers = Price::flat(Unit::Octets, MIB, Amount::ZERO);
+    tiers.steps.push(Step { from: 10 * MIB, price: amount("0.09") });
+    tiers.progression = Progression::Graduated(1);
+    let pool = rate(Service::Data, tiers);
+    let first_free = world.install(PriceListOwner::Broker, "free", untaxed("free"), vec![pool]);
+    let terms = VnoChange {
+        wholesale: Some(WholesaleTerms::PriceList(first_free)),
+        ..VnoChange::default()
+    };
+    world.administer(Administer::ChangeVno(BRAVA, Box::new(terms)));
+    let clauses = WholesaleClauses { is_most_favoured: true, ..WholesaleClauses::default() };
+    agree(&mut world, ARIA, clauses);
+    world.subscriber(0, "+491511", "50.00");
+    // Ten free like the other's, and after them not the other's dearer step, but its own price.
+    use_data(&mut world, "+491511", &[10 * MIB]);
+    assert_eq!(paid(&world, ARIA), Amount::ZERO);
+    use_data(&mut world, "+491511", &[10 * MIB]);
+    assert_eq!(paid(&world, ARIA), amount("0.40"));
 }
 
 fn transfers(world: &World, kinds: &[TransferKind]) -> Vec<String> {
@@ -293,6 +369,35 @@ fn a_shortfall_that_rolls_over_comes_back_out_of_the_next_months_use() {
 }
 
 #[test]
+fn what_is_charged_once_is_no_use_and_what_comes_back_opens_the_gate() {
+    let mut world = World::new();
+    let fees = MonthlyFees {
+        minimum: amount("5.00"),
+        maximum: Some(amount("6.00")),
+        ..MonthlyFees::default()
+    };
+    let change = VnoChange { fees: Some(fees), ..VnoChange::default() };
+    world.administer(Administer::ChangeVno(ARIA, Box::new(change)));
+    world.subscriber(0, "+491511", "200.00");
+    let charge = |money| Administer::ChargeVno { vno: ARIA, money: eur(money), note: None };
+    go_to(&mut world, "2026-04-02T00:00:00Z");
+    world.administer(charge("100.00"));
+    go_to(&mut world, "2026-05-02T00:00:00Z");
+    let kinds = [TransferKind::MinimumShortfall, TransferKind::MaximumCredit];
+    assert_eq!(transfers(&world, &kinds), ["minimum_shortfall -5.00 2026-04"]);
+    // May: all its money but some is used up, and the rest is charged away.
+    use_data(&mut world, "+491511", &[500 * MIB]);
+    world.administer(charge("875.00"));
+    let mut phone = world.request("+491511", Service::Data);
+    assert_eq!(world.session(phone.open()), Err(Declined::VnoCreditExhausted));
+    go_to(&mut world, "2026-06-02T00:00:00Z");
+    assert_eq!(transfers(&world, &kinds)[1], "maximum_credit 14.00 2026-05");
+    let mut phone = world.request("+491511", Service::Data);
+    world.session(phone.open()).expect("there is money again");
+    world.assert_balanced();
+}
+
+#[test]
 fn a_fee_is_charged_once_and_by_the_broker_only() {
     let mut world = World::new();
     let charge = |money| Administer::ChargeVno { vno: ARIA, money, note: Some("50 SIMs".into()) };
@@ -317,6 +422,7 @@ fn clauses_that_contradict_themselves_are_refused() {
     let wrong = [
         WholesaleClauses { pools: vec![twice, twice], ..none() },
         WholesaleClauses { pools: vec![Pool { unit: Unit::Money, per_line: 1 }], ..none() },
+        pool_of(u64::MAX),
         WholesaleClauses { capacities: vec![voice, voice], ..none() },
         capacity(Service::Message, 1, None),
         capacity(Service::Data, 1, Some("-0.01")),

@@ -22,7 +22,6 @@ pub(super) fn open(
     post_entry(state, &entry)?;
     let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
     tally.sessions_opened = tally.sessions_opened.max(session.id.number());
-    tally.begun(session.context.service);
     state.admit_session(Box::new(session.clone()));
     Ok(())
 }

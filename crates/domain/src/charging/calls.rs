@@ -166,6 +166,7 @@ fn refused(
         ending: false,
         note: None,
         overtaken: 0,
+        burst: None,
     }
 }
 

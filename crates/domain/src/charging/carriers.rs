@@ -3,7 +3,6 @@
 use smallvec::SmallVec;
 
 use super::funds::Charging;
-use super::grant::price_alone;
 use super::group::GroupKey;
 use super::rates::{self, Priced};
 use super::request::{Declined, SessionAnswer};
@@ -108,12 +107,8 @@ fn price(charging: &Charging<'_>, candidate: &Candidate) -> Result<routing::Pric
 
 /// The net price of sixty seconds from now, or of the first increment when that is longer.
 fn first_minute(charging: &Charging<'_>, priced: &Priced<'_>) -> Option<Amount> {
-    if priced.rate.unit() != Unit::Seconds {
-        return None;
-    }
-    let units = priced.rate.billable(60);
-    let band = priced.prices.band_at(charging.now);
-    price_alone(priced, 0, &[(band, units)]).map(|charge| charge.net)
+    let is_timed = priced.rate.unit() == Unit::Seconds;
+    is_timed.then(|| rates::sample(priced, 0, charging.now)).flatten()
 }
 
 fn convert(

@@ -108,7 +108,7 @@ fn plan_whole<'a>(
         return Err(Declined::InsufficientBalance);
     }
     if wholesale::cover(charging, draft, group, units)? < units {
-        return Err(Declined::VnoCreditExhausted);
+        return Err(wholesale::short(group));
     }
     let policy = charging.vno.grant_policy(group.unit);
     Ok(Plan {
@@ -187,7 +187,7 @@ fn plan<'a>(
     let share = share_of(covered, wanted, sessions, policy.slice_min);
     // Scraps of the VNO's credit are not worth a session: it is exhausted before the last octet.
     if by_vno < share.min(policy.slice_min) {
-        return Err(Declined::VnoCreditExhausted);
+        return Err(wholesale::short(group));
     }
     let units = share.min(by_vno);
     // Whole increments only: a part of one would cost as much as all of it.

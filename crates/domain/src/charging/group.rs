@@ -347,6 +347,10 @@ impl Group {
         self.wholesale.as_ref().map(Wholesale::currency).or(of_burst)
     }
 
+    pub(super) fn owes_burst(&self) -> bool {
+        self.burst.is_some_and(|burst| burst.is_owed)
+    }
+
     pub(super) fn pooled(&self) -> u64 {
         self.pool.map_or(0, |pool| pool.units)
     }

@@ -218,6 +218,7 @@ fn charged_at_once(
         ending: false,
         note: None,
         overtaken: 0,
+        burst: None,
     };
     Event::OneTimeCharged(Box::new(session), draft.movements())
 }

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::draft::Draft;
 use super::funds::{Charging, Payer};
+use super::grant::price_alone;
 use super::group::{ContentLeg, Group, GroupKey, Leg, Meter, Phase, RateReference, Wholesale};
 use super::request::Declined;
 use super::wholesale;
@@ -201,6 +202,17 @@ pub(super) fn find<'a>(
     let index = prices.find(query)?;
     let reference = RateReference { list, version: installed.version, rate: index };
     Some(Priced { reference, prices, rate: prices.rate(index)? })
+}
+
+/// The net price of a minute, mebibyte, message or event from this place on the rate's scale on.
+pub(super) fn sample(priced: &Priced<'_>, position: u64, at: Timestamp) -> Option<Amount> {
+    let units = match priced.rate.unit() {
+        Unit::Seconds => 60,
+        Unit::Octets => 1 << 20,
+        Unit::Messages | Unit::Events | Unit::Money => 1,
+    };
+    let pieces = [(priced.prices.band_at(at), priced.rate.billable(units))];
+    price_alone(priced, position, &pieces).map(|charge| charge.net)
 }
 
 /// The prices of the subscriber's own offers come before the VNO's general ones.

@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
 
-use super::group::{Group, GroupKey, Wholesale};
+use super::group::{BurstFee, Group, GroupKey, Wholesale};
 use super::request::SessionAnswer;
 use crate::digits::Digits;
 use crate::encoding;
@@ -135,6 +135,9 @@ pub struct Session {
     #[n(16)]
     #[cbor(default)]
     pub overtaken: u64,
+    /// It was opened beyond the VNO's capacity. The first of its groups that is used owes the fee.
+    #[n(17)]
+    pub burst: Option<BurstFee>,
 }
 
 /// An answer that was given, kept for repeats of its request.

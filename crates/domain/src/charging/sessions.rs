@@ -160,11 +160,10 @@ fn open(
         Err(declined) => return Decision::refused(declined),
     };
     let mut work = Work::new(charging, now);
-    match wholesale::admit(&work.charging) {
-        Ok(burst) => work.burst = burst,
+    work.burst = match wholesale::admit(&charging) {
+        Ok(burst) => burst,
         Err(declined) => return Decision::refused(declined),
-    }
-    let charging = work.charging;
+    };
     let mut answer = work.serve(&[], request, None);
     answer.failure_handling = Some(charging.vno.failure_handling);
     if let Some(declined) = refused_as_a_whole(&answer) {
@@ -198,6 +197,7 @@ fn open(
         ending: false,
         note: None,
         overtaken: 0,
+        burst: work.burst,
     };
     let gate = work.gate_events();
     let mut decision = Decision::new(Ok(answer));
@@ -228,6 +228,7 @@ fn go_on(
         Err(declined) => return Decision::refused(declined),
     };
     let mut work = Work::new(charging, session.heard_at);
+    work.burst = session.burst;
     let answer = work.serve(&session.groups, request, Some(session));
     let gate = work.gate_events();
     let groups = std::mem::take(&mut work.groups);
@@ -272,12 +273,11 @@ pub(super) fn reroute(
         release(&mut work.draft, &mut group.clone());
     }
     let mut answer = SessionAnswer::default();
-    for before in &session.groups {
-        let key = before.key;
+    for key in session.groups.iter().map(|group| group.key) {
         let begun = rates::begin(&work.charging, key, now);
         let outcome = match begun {
             Ok(group) => {
-                work.groups.push(Group { burst: before.burst, ..group });
+                work.groups.push(Group { burst: session.burst, ..group });
                 let asked = GroupRequest {
                     key,
                     requested: Some(Default::default()),
@@ -324,7 +324,7 @@ struct Work<'a> {
     /// When the switch last reported: units reported without a tariff mark were used from then on.
     heard_at: Timestamp,
     vno_ran_out: bool,
-    /// Owed by the first group that begins.
+    /// Of a session beyond the VNO's capacity: each group holds the fee until one of them owes it.
     burst: Option<BurstFee>,
 }
 
@@ -422,7 +422,7 @@ impl<'a> Work<'a> {
                 None => rates::begin(&self.charging, asked.key, self.charging.now)?,
             };
             if !rates::is_free(&self.charging, &group) {
-                group.burst = self.burst.take();
+                group.burst = self.burst;
                 self.groups.push(group);
             } else if self.charging.context.service == Service::Voice {
                 // It costs nobody anything; how long it lasted is recorded, and may be limited.
@@ -431,11 +431,14 @@ impl<'a> Work<'a> {
                 return Ok(());
             }
         }
+        let is_owed = known.iter().chain(&self.groups).any(Group::owes_burst);
         let Some(group) = self.groups.iter_mut().find(|group| group.key == asked.key) else {
             return Ok(());
         };
         release(&mut self.draft, group);
         group.phase = Phase::Idle;
+        // Once for the session.
+        group.burst = group.burst.filter(|burst| burst.is_owed || !is_owed);
         let reported_at = group.reported_at.unwrap_or(self.heard_at);
         for used in &asked.used {
             if group.unit == Unit::Money {
@@ -491,6 +494,9 @@ impl<'a> Work<'a> {
         let vno = self.charging.vno.id;
         let state = self.charging.state;
         let open = state.tally(vno).is_some_and(|tally| !tally.credit_exhausted);
-        if self.vno_ran_out && open { close_gate(state, vno) } else { SmallVec::new() }
+        // What is left in its pools is paid for: only what goes beyond them is refused.
+        let lives_on_pools = wholesale::has_pools(&self.charging);
+        let closes = self.vno_ran_out && open && !lives_on_pools;
+        if closes { close_gate(state, vno) } else { SmallVec::new() }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::draft::{CounterOwner, Draft};
 use super::funds::Charging;
-use super::grant::{is_costless, price_alone};
+use super::grant::is_costless;
 use super::group::{BurstFee, Group, Leg, PoolUse, Wholesale};
 use super::hold::price_pieces;
 use super::rates::{self, Priced, find, priced};
 use super::request::Declined;
-use super::settle::{Beside, advance, derived, pieces, schedule, so_far, split_front};
+use super::settle::{Beside, advance, derived, pieces, position, schedule, so_far, split_front};
 use crate::identifier::PriceListId;
 use crate::money::Amount;
 use crate::party::{Standing, WholesaleTerms};
@@ -66,22 +66,18 @@ pub(super) fn listed<'a>(
     });
     let rates = lists.filter_map(|other| find(charging, other, query, at)).filter(usable);
     let same_unit = rates.filter(|rate| rate.rate.unit() == own.rate.unit());
-    let sampled = same_unit.filter_map(|rate| Some((sample(&rate, at)?, rate)));
+    let sampled = same_unit.filter_map(|rate| Some((sample(charging, &rate, at)?, rate)));
     let best = sampled.min_by_key(|(net, _)| *net);
-    let own_sample = sample(&own, at);
+    let own_sample = sample(charging, &own, at);
     let cheaper = best.filter(|(net, _)| own_sample.is_none_or(|own| *net < own));
     Ok(cheaper.map_or(own, |(_, rate)| rate))
 }
 
-/// What rates are compared by: a first minute, mebibyte, message or event.
-fn sample(priced: &Priced<'_>, at: Timestamp) -> Option<Amount> {
-    let units = match priced.rate.unit() {
-        Unit::Seconds => 60,
-        Unit::Octets => 1 << 20,
-        Unit::Messages | Unit::Events | Unit::Money => 1,
-    };
-    let pieces = [(priced.prices.band_at(at), priced.rate.billable(units))];
-    price_alone(priced, 0, &pieces).map(|charge| charge.net)
+/// What rates are compared by, where the VNO stands on their scales: a further minute, mebibyte, message or event.
+fn sample(charging: &Charging<'_>, priced: &Priced<'_>, at: Timestamp) -> Option<Amount> {
+    let owner = CounterOwner::Vno(charging.vno.id);
+    let position = position(charging, &Draft::default(), priced, owner, 0);
+    rates::sample(priced, position, at)
 }
 
 /// The part of a pool in a group that begins; only uses with a rate of their own have one.
@@ -218,7 +214,7 @@ pub(super) fn hold(
     let hold = price.saturating_add(group.burst_due());
     let needed = group.wholesale.is_some() || group.burst.is_some();
     if needed && hold > charging.wholesale_free(draft) {
-        return Err(Declined::VnoCreditExhausted);
+        return Err(short(group));
     }
     group.wholesale_hold = hold;
     draft.wholesale_held = draft.wholesale_held.saturating_add(hold.micros());
@@ -227,6 +223,20 @@ pub(super) fn hold(
         draft.hold_pool(group.unit, i64::try_from(from_pool).unwrap_or(i64::MAX));
     }
     Ok(())
+}
+
+/// Why the VNO's account does not cover a group. That there is nothing for a further session beyond the capacity
+/// says nothing about those within it.
+pub(super) fn short(group: &Group) -> Declined {
+    if group.burst_due().is_positive() {
+        Declined::CapacityReached
+    } else {
+        Declined::VnoCreditExhausted
+    }
+}
+
+pub(super) fn has_pools(charging: &Charging<'_>) -> bool {
+    charging.vno.clauses.as_ref().is_some_and(|clauses| !clauses.pools.is_empty())
 }
 
 /// Billable units beyond `done` that `units` more use makes.

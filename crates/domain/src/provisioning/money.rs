@@ -9,7 +9,8 @@ use crate::event::{Event, Transfer, TransferKind};
 use crate::identifier::{AccountId, VnoId};
 use crate::ledger::{Entry, LedgerAccount};
 use crate::money::{Amount, Money};
-use crate::monthly_fees;
+use crate::monthly_fees::{self, FeeAccount};
+use crate::party::Vno;
 use crate::subscriber::{Account, Subscription, SubscriptionState};
 use crate::time::Timestamp;
 
@@ -165,7 +166,15 @@ impl Desk<'_> {
         let transfer = monthly_fees::charge(vno, number, kind, money.amount, note.clone());
         let receipt =
             Receipt::Transfer { vno: id, number, balance: Money::new(balance, money.currency) };
-        Ok((receipt, SmallVec::from_iter([Event::Transferred(Box::new(transfer))])))
+        let mut events = Events::new();
+        events.push(Event::Transferred(Box::new(transfer)));
+        // It is no use that counts towards the minimum or the maximum.
+        if let Some(fees) = vno.fees {
+            let fees =
+                FeeAccount { revenue_then: fees.revenue_then.saturating_add(money.amount), ..fees };
+            events.push(Event::VnoSet(Box::new(Vno { fees: Some(fees), ..vno.clone() })));
+        }
+        Ok((receipt, events))
     }
 
     /// Neither one amount nor all of an account's together may come near what a balance can hold.

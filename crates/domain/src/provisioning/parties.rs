@@ -11,9 +11,10 @@ use crate::command::{Administer, NewVno, Noun, Receipt, Refused, VnoChange};
 use crate::event::Event;
 use crate::identifier::{ApiKeyId, CarrierId, ContentProviderId, PeerId, PriceListId, VnoId};
 use crate::money::Amount;
-use crate::monthly_fees::{FeeAccount, MonthlyFees};
+use crate::monthly_fees::{FeeAccount, MonthlyFees, reopened};
 use crate::party::{
-    Carrier, ContentProvider, FailureHandling, FinalUnitAction, Peer, Standing, Vno, WholesaleTerms,
+    Carrier, ContentProvider, FailureHandling, FinalUnitAction, GrantPolicy, Peer, Standing, Vno,
+    WholesaleTerms,
 };
 use crate::period::is_time_zone;
 use crate::quantity::Unit;
@@ -242,6 +243,9 @@ impl Desk<'_> {
         {
             return Err(invalid("grants", "slice_max and validity_seconds must be above zero"));
         }
+        if vno.grants.iter().any(|(_, policy)| policy.slice_max > GrantPolicy::SLICE_LARGEST) {
+            return Err(invalid("grants", "slice_max: at most 2^50"));
+        }
         let mut events = Events::new();
         let limits = |vno: &Vno| vno.calls.as_deref().map(VnoCalls::limits).unwrap_or_default();
         if known.standing == Standing::Active && vno.standing != Standing::Active {
@@ -258,14 +262,7 @@ impl Desk<'_> {
 
     /// Opens the gate of a VNO whose credit had ended, if it has cover again after `deposit`.
     pub(super) fn reopen_gate(&self, vno: &Vno, deposit: Amount) -> Option<Event> {
-        let tally = self.state.tally(vno.id)?;
-        let free = self
-            .state
-            .vno_balance(vno.id)
-            .saturating_add(deposit)
-            .saturating_add(vno.credit_limit)
-            .saturating_sub(tally.held);
-        (tally.credit_exhausted && free.is_positive()).then(|| Event::VnoCreditGate(vno.id, false))
+        reopened(self.state, vno, deposit)
     }
 
     fn owned_list(&self, id: PriceListId, owner: PriceListOwner) -> Result<(), Refused> {
@@ -367,6 +364,9 @@ fn check_clauses(clauses: &WholesaleClauses, terms: Option<WholesaleTerms>) -> R
     for (index, pool) in clauses.pools.iter().enumerate() {
         if pool.unit == Unit::Money {
             return Err(invalid("pools", "expected seconds, octets, messages or events"));
+        }
+        if pool.per_line > GrantPolicy::SLICE_LARGEST {
+            return Err(invalid("per_line", "at most 2^50"));
         }
         if clauses.pools[..index].iter().any(|earlier| earlier.unit == pool.unit) {
             return Err(invalid("pools", "one for each unit"));

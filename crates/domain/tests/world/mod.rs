@@ -327,11 +327,20 @@ impl World {
         let payments = self.state.content.payments.values();
         let by_payments: i64 = payments.map(|payment| payment.wholesale_hold.micros()).sum();
         assert_eq!(held, by_sessions + by_payments, "every hold has an open session or payment");
-        let pool_held = |unit| self.state.vnos.iter().map(move |tally| tally.pool_held(unit));
-        let held: i64 = Unit::ALL.into_iter().flat_map(pool_held).sum();
-        let groups = self.state.sessions.values().flat_map(|session| session.groups.iter());
-        let by_groups: u64 = groups.filter_map(|group| group.pool).map(|pool| pool.held).sum();
-        assert_eq!(held.unsigned_abs(), by_groups, "a pool is held by open sessions only");
+        for (index, tally) in self.state.vnos.iter().enumerate() {
+            let of_vno = |one: &&Box<Session>| one.id.vno().index() == index;
+            let own: Vec<_> = self.state.sessions.values().filter(of_vno).collect();
+            for unit in Unit::ALL {
+                let groups = own.iter().flat_map(|session| session.groups.iter());
+                let pools = groups.filter(|group| group.unit == unit).filter_map(|one| one.pool);
+                let held = pools.map(|pool| i64::try_from(pool.held).expect("in range")).sum();
+                assert_eq!(tally.pool_held(unit), held, "a pool is held by open sessions only");
+            }
+            for service in Service::ALL {
+                let running = own.iter().filter(|one| one.context.service == service).count();
+                assert_eq!(tally.running(service) as usize, running, "{service} of VNO {index}");
+            }
+        }
     }
 }
 
