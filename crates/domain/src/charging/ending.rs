@@ -5,12 +5,17 @@ use smallvec::SmallVec;
 use super::draft::Draft;
 use super::grant::release;
 use super::group::Phase;
+use super::request::{GroupOutcome, SessionAnswer};
 use super::session::{EndCause, Session};
 use crate::event::{Event, SessionClosing};
 use crate::identifier::{SessionId, VnoId};
 use crate::state::State;
 use crate::sweep::{Sweep, SweepPurpose};
 use crate::time::Timestamp;
+
+/// Seconds added to twice the validity before a silent session is settled.
+const SUPERVISION_GRACE_SECONDS: u64 = 30;
+const VALIDITY_DEFAULT_SECONDS: u32 = 3600;
 
 /// The VNO's own money ended: its sessions are ended too.
 pub(super) fn close_gate(state: &State, vno: VnoId) -> SmallVec<[Event; 2]> {
@@ -35,6 +40,16 @@ pub(crate) fn end_session(session: &Session, cause: EndCause) -> Event {
     }
     let closing = SessionClosing { session: session.id, cause, groups, trail: None };
     Event::SessionClosed(Box::new(closing), draft.movements())
+}
+
+/// When a session that is heard of no more is settled.
+pub(super) fn supervised_until(answer: &SessionAnswer, now: Timestamp) -> Timestamp {
+    let validity = answer.groups.iter().filter_map(|group| match &group.outcome {
+        GroupOutcome::Granted(granted) => Some(granted.validity_seconds),
+        _ => None,
+    });
+    let validity = validity.max().unwrap_or(VALIDITY_DEFAULT_SECONDS);
+    now.plus_seconds(2 * u64::from(validity) + SUPERVISION_GRACE_SECONDS)
 }
 
 /// The session's supervision timer fired (Tcc, RFC 8506 section 8.4): settle it when it is really due.

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::draft::Draft;
 use super::emergency::{is_emergency, let_through};
-use super::ending::close_gate;
+use super::ending::{close_gate, supervised_until};
 use super::funds::Charging;
 use super::grant::{self, release};
 use super::group::{BurstFee, Group, GroupKey, Phase};
@@ -29,10 +29,6 @@ use crate::quantity::Unit;
 use crate::service::Service;
 use crate::state::State;
 use crate::time::Timestamp;
-
-/// Seconds added to twice the validity before a silent session is settled.
-const SUPERVISION_GRACE_SECONDS: u64 = 30;
-const VALIDITY_DEFAULT_SECONDS: u32 = 3600;
 
 pub(crate) fn decide_session(
     state: &State,
@@ -304,15 +300,6 @@ pub(super) fn reroute(
     decision.events.push(Event::SessionRerouted(Box::new(moved), work.movements()));
     decision.events.extend(gate);
     decision
-}
-
-fn supervised_until(answer: &SessionAnswer, now: Timestamp) -> Timestamp {
-    let validity = answer.groups.iter().filter_map(|group| match &group.outcome {
-        GroupOutcome::Granted(granted) => Some(granted.validity_seconds),
-        _ => None,
-    });
-    let validity = validity.max().unwrap_or(VALIDITY_DEFAULT_SECONDS);
-    now.plus_seconds(2 * u64::from(validity) + SUPERVISION_GRACE_SECONDS)
 }
 
 /// One request being served.

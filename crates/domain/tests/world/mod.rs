@@ -328,8 +328,8 @@ impl World {
         let by_payments: i64 = payments.map(|payment| payment.wholesale_hold.micros()).sum();
         assert_eq!(held, by_sessions + by_payments, "every hold has an open session or payment");
         for (index, tally) in self.state.vnos.iter().enumerate() {
-            let of_vno = |one: &&Box<Session>| one.id.vno().index() == index;
-            let own: Vec<_> = self.state.sessions.values().filter(of_vno).collect();
+            let sessions = self.state.sessions.values().map(Box::as_ref);
+            let own: Vec<&Session> = sessions.filter(|one| one.id.vno().index() == index).collect();
             for unit in Unit::ALL {
                 let groups = own.iter().flat_map(|session| session.groups.iter());
                 let pools = groups.filter(|group| group.unit == unit).filter_map(|one| one.pool);

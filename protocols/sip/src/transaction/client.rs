@@ -116,11 +116,11 @@ impl Client {
         match (self.state, status) {
             (State::Calling | State::Proceeding, 100..200) => {
                 self.state = State::Proceeding;
-                if self.is_invite {
+                if self.is_invite && !self.cancelled {
                     // Nothing to send again; how long it may ring is decided above.
                     self.due = Millis(u64::MAX);
                     self.dies = self.due;
-                } else {
+                } else if !self.is_invite {
                     self.interval = T2;
                 }
                 let cancel = self.cancel_wanted.take();

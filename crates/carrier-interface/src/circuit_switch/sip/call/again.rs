@@ -75,7 +75,12 @@ impl Call {
         let Some(again) = again else { return false };
         let Some(before) = self.b.take() else { return false };
         self.note(message.status());
+        let clocks = (self.deadline, self.to_answer_in);
         self.try_way(io, Tried { cseq: again.cseq + 1, ..again });
+        if !self.others.is_empty() {
+            // The other phones ring on as they did.
+            (self.deadline, self.to_answer_in) = clocks;
+        }
         if let Some(leg) = &mut self.b {
             // The caller waits since the first.
             leg.started = before.started;

@@ -248,6 +248,12 @@ impl Call {
                 io.trunks.rang(trunk, after, is_trial);
             }
         }
+        let is_one_of_many = !self.others.is_empty();
+        if is_one_of_many && !message.body.is_empty() {
+            // While several phones ring nobody's early media is the caller's: it hears that they ring.
+            self.deadline = self.placed.plus(most);
+            return self.answer_a(io, 180, &[], |_| {});
+        }
         if !message.body.is_empty() && leg.media_until.is_none() {
             leg.media_until = Some(io.now.plus(EARLY_MEDIA_MAX));
         }
@@ -268,11 +274,9 @@ impl Call {
             self.last_rseq = self.last_rseq.max(mapped as u32);
         }
         let status = message.status();
-        // While several phones ring nobody's early media is the caller's.
-        let body = if self.others.is_empty() { message.body } else { &[] };
-        self.tell(Side::A, body);
+        self.tell(Side::A, message.body);
         let extra = headers::listed(message, io.trunks.passes(Some(self.a.trunk)));
-        self.answer_a(io, status, body, |response| {
+        self.answer_a(io, status, message.body, |response| {
             if let Some(mapped) = mapped {
                 response.header(Name::Require, b"100rel");
                 response.number(Name::RSeq, mapped);

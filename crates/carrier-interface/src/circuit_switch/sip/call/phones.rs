@@ -3,7 +3,7 @@
 use sip_protocol::{ClientId, Flow, Message, Name};
 
 use super::again::Way;
-use super::{Call, Io, Target};
+use super::{Call, Io, SILENCE_MAX, Target};
 
 /// What phones that are given up hear when another was picked up (RFC 3326): no call was missed.
 const ELSEWHERE: &[u8] = b"SIP;cause=200;text=\"Call completed elsewhere\"";
@@ -76,6 +76,10 @@ impl Call {
         if word.0 < 600
             && let Some(other) = self.others.pop()
         {
+            if !other.rang && !self.others.iter().any(|one| one.rang) {
+                // The one that rang is gone: those that were silent all along have no longer than any silent phone.
+                self.deadline = self.deadline.min(io.now.plus(SILENCE_MAX));
+            }
             self.b = Some(other);
             self.phones_said = Some(word);
             return None;

@@ -64,6 +64,12 @@ impl Call {
             Method::Update if message.body.is_empty() => {
                 self.refresh_of_peer(io, side, server, message)
             }
+            // Several phones ring: which of them would it be for?
+            Method::Update | Method::Info | Method::Message | Method::Notify | Method::Options
+                if !self.others.is_empty() =>
+            {
+                io.transactions.respond_simply(io.now, server, message, 500);
+            }
             Method::Invite | Method::Update => {
                 if self.relays.iter().any(|relay| relay.offers) || self.offers_again(side) {
                     return io.transactions.respond_simply(io.now, server, message, 491);

@@ -132,7 +132,7 @@ fn a_caller_that_has_heard_nothing_after_a_while_is_told_that_its_call_is_worked
     let trying = house.expect(CALLING, "SIP/2.0 100");
     assert_eq!(
         value(&trying, Name::Timestamp),
-        "54.21 0.200",
+        "54.21 0.208",
         "when it sent, and how long we took"
     );
 

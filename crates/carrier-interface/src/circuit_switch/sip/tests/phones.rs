@@ -82,9 +82,9 @@ impl House {
     }
 
     fn nothing_is_left(&mut self) {
-        self.wait(70_000);
+        self.wait(110_000);
         assert!(self.state.sessions.is_empty());
-        assert_eq!(self.engine.calls.len(), 0);
+        assert_eq!((self.engine.calls.len(), self.engine.transactions.len()), (0, 0));
     }
 }
 
@@ -154,6 +154,46 @@ fn a_phone_that_is_busy_leaves_the_others_ringing_and_one_that_declines_does_not
     let desk = house.expect(DESK, "INVITE");
     house.hear(DESK, &answer(&desk, "603 Decline", "", ""));
     house.expect(CALLING, "SIP/2.0 603");
+    house.nothing_is_left();
+}
+
+#[test]
+fn a_phone_that_is_switched_off_does_not_keep_a_busy_line_ringing() {
+    let mut house = House::with_phones();
+    let (desk, _) = house.ringing();
+    house.hear(DESK, &answer(&desk, "180 Ringing", "", ""));
+    house.wait(7_000);
+    house.hear(DESK, &answer(&desk, "486 Busy Here", "", ""));
+    house.wait(4_900);
+    assert!(!house.has(CALLING, "SIP/2.0 486"), "the other may still ring");
+    house.wait(200);
+    house.expect(CALLING, "SIP/2.0 486");
+    house.nothing_is_left();
+}
+
+#[test]
+fn media_of_one_phone_is_not_played_while_others_ring() {
+    let mut house = House::with_phones();
+    let (desk, mobile) = house.ringing();
+    house.hear(MOBILE, &answer(&mobile, "180 Ringing", "", ""));
+    let described = "Content-Type: application/sdp\r\n";
+    house.hear(DESK, &answer(&desk, "183 Session Progress", described, "v=desk"));
+    let ringing = house.expect(CALLING, "SIP/2.0 180");
+    assert!(!ringing.contains("sdp"), "{ringing}");
+    // Nothing can be said to one of many, but the caller's own session can be refreshed.
+    house.hear(CALLING, &within(&ringing, "INFO", 2));
+    house.expect(CALLING, "SIP/2.0 500");
+    house.hear(CALLING, &within(&ringing, "UPDATE", 3));
+    house.expect(CALLING, "SIP/2.0 200");
+    house.wait(130_000);
+    house.hear(DESK, &answer(&desk, "486 Busy Here", "", ""));
+    // Now it is the only one.
+    house.hear(MOBILE, &answer(&mobile, "183 Session Progress", described, "v=mobile"));
+    assert!(house.expect(CALLING, "SIP/2.0 183").ends_with("v=mobile"));
+    house.wait(51_000);
+    house.expect(MOBILE, "CANCEL");
+    // It is told to stop, rings once more, and is never heard of again.
+    house.hear(MOBILE, &answer(&mobile, "180 Ringing", "", ""));
     house.nothing_is_left();
 }
 
