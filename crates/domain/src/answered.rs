@@ -66,6 +66,9 @@ pub enum Reply {
     /// Of an administrative write, with a fingerprint of what was asked: the same key must not name two requests.
     #[n(2)]
     Receipt(#[n(0)] Receipt, #[n(1)] u64),
+    /// Not an answer: the session was settled for its silence after the request of this number.
+    #[n(3)]
+    SessionLost(#[n(0)] u32),
 }
 
 /// The answers, oldest first out: after [`Answered::LIFE_SECONDS`], or earlier when [`Answered::ENTRIES_MAX`] are kept.

@@ -96,7 +96,10 @@ fn decide_timer(state: &State, key: TimerKey, now: Timestamp) -> Decision {
     match key {
         TimerKey::Session(id) => match charging::decide_supervision(state, id, now) {
             Supervision::Gone => {}
-            Supervision::Settled(event) => decision.events.push(*event),
+            Supervision::Settled(event, remembered) => {
+                decision.events.push(*event);
+                decision.remember = remembered;
+            }
             Supervision::NotBefore(at) => decision.rearm = Some((at, key)),
         },
         TimerKey::Subscriber(id) => match state.subscriber(id).and_then(|s| s.next_due()) {

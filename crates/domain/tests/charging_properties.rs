@@ -94,6 +94,10 @@ proptest! {
                 Step::Report(which, percent) if !running.is_empty() => {
                     let index = which.index(running.len());
                     let (phone, granted) = &mut running[index];
+                    if world.state.session_by_key(phone.key.as_bytes()).is_none() {
+                        // Settled for its silence: no grant stands.
+                        *granted = 0;
+                    }
                     let answer = world.session(phone.report(*granted * percent / 100));
                     *granted = granted_units(&answer);
                 }
@@ -112,6 +116,8 @@ proptest! {
                 }
                 Step::Close(which, percent) if !running.is_empty() => {
                     let (mut phone, granted) = running.swap_remove(which.index(running.len()));
+                    let stands = world.state.session_by_key(phone.key.as_bytes()).is_some();
+                    let granted = if stands { granted } else { 0 };
                     let _ = world.session(phone.close(granted * percent / 100));
                 }
                 Step::TopUp(cents) => world.top_up(alice, &format!("{}.{:02}", cents / 100, cents % 100)),

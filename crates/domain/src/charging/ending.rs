@@ -7,7 +7,8 @@ use super::grant::release;
 use super::group::Phase;
 use super::request::{GroupOutcome, SessionAnswer};
 use super::session::{EndCause, Session};
-use crate::event::{Event, SessionClosing};
+use crate::answered::{Reply, RequestKey};
+use crate::event::{Event, Remembered, SessionClosing};
 use crate::identifier::{SessionId, VnoId};
 use crate::state::State;
 use crate::sweep::{Sweep, SweepPurpose};
@@ -57,7 +58,12 @@ pub(crate) fn decide_supervision(state: &State, id: SessionId, now: Timestamp) -
     match state.sessions.get(&id) {
         None => Supervision::Gone,
         Some(session) if session.supervised_until <= now => {
-            Supervision::Settled(Box::new(end_session(session, EndCause::Lost)))
+            let owner = state.registry.peer(session.peer).map(|peer| peer.carrier);
+            let remembered = owner.map(|owner| Remembered {
+                key: RequestKey::of_carrier(owner, &session.key),
+                reply: Reply::SessionLost(session.highest_number().unwrap_or(0)),
+            });
+            Supervision::Settled(Box::new(end_session(session, EndCause::Lost)), remembered)
         }
         Some(session) => Supervision::NotBefore(session.supervised_until),
     }
@@ -65,6 +71,7 @@ pub(crate) fn decide_supervision(state: &State, id: SessionId, now: Timestamp) -
 
 pub(crate) enum Supervision {
     Gone,
-    Settled(Box<Event>),
+    /// With what is kept of it, should its switch be heard of again.
+    Settled(Box<Event>, Option<Remembered>),
     NotBefore(Timestamp),
 }

@@ -12,6 +12,7 @@ mod funds;
 mod grant;
 mod group;
 mod hold;
+mod late;
 mod named;
 mod one_time;
 mod pushes;
@@ -21,6 +22,7 @@ mod session;
 mod sessions;
 mod settle;
 mod wholesale;
+mod work;
 
 pub use calls::{CallParty, CallPlan, CallRequest, CallTarget};
 pub use carriers::Reroute;

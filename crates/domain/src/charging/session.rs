@@ -169,7 +169,7 @@ impl Session {
         self.answers.iter().find(|given| given.number == number).map(|given| &given.answer)
     }
 
-    fn highest_number(&self) -> Option<u32> {
+    pub(super) fn highest_number(&self) -> Option<u32> {
         self.answers.iter().map(|given| given.number).max()
     }
 
