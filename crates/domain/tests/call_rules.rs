@@ -43,17 +43,25 @@ impl House {
     }
 
     fn call(&mut self, from: &str, to: &str) -> Result<(CallPlan, Phone), Declined> {
+        let identity = Identity::parse(IdentityKind::Msisdn, from).expect("a number");
+        self.place(from, to, CallParty::Caller([identity].into_iter().collect()), None)
+    }
+
+    fn place(
+        &mut self,
+        from: &str,
+        to: &str,
+        party: CallParty,
+        caller: Option<&str>,
+    ) -> Result<(CallPlan, Phone), Declined> {
         self.calls += 1;
         let key = format!("call-{}", self.calls);
         let request = CallRequest {
+            caller: caller.map(|text| text.parse().expect("digits")),
             key: key.as_bytes().into(),
             peer: PeerId::new(0),
             origin_host: "pgw.nord.example".into(),
-            party: CallParty::Caller(
-                [Identity::parse(IdentityKind::Msisdn, from).expect("a number")]
-                    .into_iter()
-                    .collect(),
-            ),
+            party,
             called: to.parse().expect("digits"),
             dialled: None,
             routing: None,
@@ -154,6 +162,46 @@ fn a_line_spends_on_calls_what_it_may_in_a_month_and_no_more() {
     house.line(LineCalls { spend_max: Some(Amount::ZERO), ..LineCalls::default() });
     assert_eq!(house.call("+491511", "4930123").err(), Some(Declined::InsufficientBalance));
     house.world.assert_balanced();
+}
+
+#[test]
+fn a_call_that_is_forwarded_costs_what_its_first_caller_s_network_makes_it_cost() {
+    let mut house = House::new();
+    let from = |origin: &str, price: &str| RateSpec {
+        origin: origin.parse().ok(),
+        destination: origin.into(),
+        ..voice_rate(price, 1, 1)
+    };
+    let deck = house.world.install(
+        PriceListOwner::Carrier(CarrierId::new(0)),
+        "by-origin",
+        untaxed("by-origin"),
+        vec![voice_rate("0.02", 1, 1), from("1", "0.03"), from("49", "0.01")],
+    );
+    house.world.administer(Administer::ChangeCarrier {
+        id: CarrierId::new(0),
+        standing: None,
+        deck: Some(deck),
+        name: None,
+        committed_seconds: None,
+    });
+    let line = LineId::new(house.alice, 1);
+    let mut cost = |party: Option<CallParty>, caller| {
+        let account = LedgerAccount::CarrierPayable(CarrierId::new(0));
+        let before = house.world.ledger(account);
+        let placed = match party {
+            Some(party) => house.place("+491511", "4930123", party, caller),
+            None => house.call("+491511", "4930123"),
+        };
+        let (_, mut phone) = placed.expect("placed");
+        house.world.session(phone.close(60)).expect("closed");
+        house.world.ledger(account).saturating_sub(before)
+    };
+    assert_eq!(cost(None, None), amount("0.01"), "the line's own number");
+    let forwarded = || Some(CallParty::Forwarder(line));
+    assert_eq!(cost(forwarded(), Some("12125550100")), amount("0.03"));
+    assert_eq!(cost(forwarded(), Some("4420")), amount("0.02"));
+    assert_eq!(cost(forwarded(), None), amount("0.02"), "nobody knows who called first");
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn by_switch(key: &str, service_identifier: u32, action: EventAction) -> EventRe
             routing: None,
             dialled: None,
             is_unpriced: false,
+            origin: None,
         },
         group: GroupKey { rating_group: None, service_identifier: Some(service_identifier) },
         units: UnitCounts::default(),

@@ -41,6 +41,7 @@ fn at(text: &str) -> Timestamp {
 
 fn query() -> RateQuery {
     RateQuery {
+        origin: None,
         service: Service::Voice,
         direction: Direction::Originating,
         destination: None,

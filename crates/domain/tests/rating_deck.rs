@@ -224,7 +224,7 @@ proptest! {
     fn a_written_deck_reads_back_to_the_same_rates(
         rows in proptest::collection::vec(("[ -~äß\n]{0,12}", any_price(), proptest::option::of(0u32..9)), 0..12)
     ) {
-        let rates: Vec<RateSpec> = rows.into_iter().enumerate().map(|(position, (destination, price, rating_group))| RateSpec {
+        let rates: Vec<RateSpec> = rows.into_iter().enumerate().map(|(position, (destination, price, rating_group))| RateSpec { origin: None,
             service: Service::Content,
             direction: Some(Direction::Terminating),
             prefix: format!("0{position}").parse().ok(),

@@ -17,6 +17,7 @@ fn digits(text: &str) -> Option<Digits> {
 
 fn query(service: Service, destination: &str) -> RateQuery {
     RateQuery {
+        origin: None,
         service,
         direction: Direction::Originating,
         destination: digits(destination),
@@ -113,6 +114,38 @@ fn after_the_prefix_come_network_identifier_group_and_direction() {
 }
 
 #[test]
+fn where_a_call_comes_from_may_cost_more() {
+    let list = list(
+        "prefix,origin,direction,destination,price\n\
+         49,,,Germany,1\n\
+         49,1,,Germany from America,3\n\
+         49,1876,,Germany from Jamaica,9\n\
+         49,,forwarded,Germany forwarded,2\n\
+         4915,,,Germany mobile,1\n",
+    );
+    let call = |number, origin, direction| RateQuery {
+        origin: digits(origin),
+        direction,
+        ..query(Service::Voice, number)
+    };
+    for (query, expected) in [
+        (call("4930", "4930", Direction::Originating), "Germany"),
+        (call("4930", "", Direction::Originating), "Germany"),
+        (call("4930", "1212", Direction::Originating), "Germany from America"),
+        (call("4930", "1876", Direction::Originating), "Germany from Jamaica"),
+        // The caller says more than the direction does, the called number more than both.
+        (call("4930", "1212", Direction::Forwarded), "Germany from America"),
+        (call("4930", "44", Direction::Forwarded), "Germany forwarded"),
+        (call("4915", "1876", Direction::Originating), "Germany mobile"),
+    ] {
+        assert_eq!(found(&list, &query), expected, "{query:?}");
+    }
+    let bad = deck::read(b"prefix,origin,price\n49,x,1\n", &header());
+    let said = bad.expect_err("no digits").to_string();
+    assert!(said.contains("line 2") && said.contains("origin"), "{said}");
+}
+
+#[test]
 fn equal_rates_are_kept_once_and_an_index_of_another_list_finds_nothing() {
     let list = list("prefix,destination,price\n1,A,0.01\n2,A,0.01\n3,B,0.01\n4,A,0.02\n");
     assert_eq!(list.len(), 3);
@@ -128,6 +161,7 @@ fn equal_rates_are_kept_once_and_an_index_of_another_list_finds_nothing() {
 #[test]
 fn a_list_with_faults_is_refused_with_all_of_them() {
     let rate = |prefix: &str| RateSpec {
+        origin: None,
         service: Service::Voice,
         direction: None,
         prefix: digits(prefix),
@@ -206,19 +240,23 @@ fn any_match() -> impl Strategy<Value = RateSpec> {
         direction,
         proptest::option::of(0u32..3),
         proptest::option::of(0u32..3),
+        prop_oneof![4 => Just(String::new()), 2 => "[1-2]{1,3}"],
     )
-        .prop_map(|(service, prefix, network, direction, rating_group, service_identifier)| {
-            RateSpec {
-                service,
-                direction,
-                prefix: digits(&prefix),
-                destination: "".into(),
-                rating_group,
-                service_identifier,
-                serving_network: digits(network),
-                price: Price::flat(Unit::Seconds, 60, Amount::ZERO),
-            }
-        })
+        .prop_map(
+            |(service, prefix, network, direction, rating_group, service_identifier, origin)| {
+                RateSpec {
+                    origin: digits(&origin),
+                    service,
+                    direction,
+                    prefix: digits(&prefix),
+                    destination: "".into(),
+                    rating_group,
+                    service_identifier,
+                    serving_network: digits(network),
+                    price: Price::flat(Unit::Seconds, 60, Amount::ZERO),
+                }
+            },
+        )
 }
 
 fn any_query() -> impl Strategy<Value = RateQuery> {
@@ -237,14 +275,18 @@ fn any_query() -> impl Strategy<Value = RateQuery> {
     ];
     let service = prop_oneof![4 => Just(Service::Voice), 4 => Just(Service::Data), 1 => Just(Service::Message)];
     let optional = || proptest::option::of(0u32..4);
-    (service, "[1-4]{0,7}", network, direction, optional(), optional()).prop_map(
-        |(service, destination, network, direction, rating_group, service_identifier)| RateQuery {
-            service,
-            direction,
-            destination: digits(&destination),
-            rating_group,
-            service_identifier,
-            serving_network: digits(network),
+    let origin = prop_oneof![1 => Just(String::new()), 4 => "[1-3]{2,4}"];
+    (service, "[1-4]{0,7}", network, direction, optional(), optional(), origin).prop_map(
+        |(service, destination, network, direction, rating_group, service_identifier, origin)| {
+            RateQuery {
+                origin: digits(&origin),
+                service,
+                direction,
+                destination: digits(&destination),
+                rating_group,
+                service_identifier,
+                serving_network: digits(network),
+            }
         },
     )
 }
@@ -258,6 +300,7 @@ fn scan(rates: &[RateSpec], query: &RateQuery) -> Option<usize> {
         rate.service == query.service
             && begins(rate.prefix, query.destination)
             && begins(rate.serving_network, query.serving_network)
+            && begins(rate.origin, query.origin)
             && (rate.rating_group.is_none() || rate.rating_group == query.rating_group)
             && (rate.service_identifier.is_none()
                 || rate.service_identifier == query.service_identifier)
@@ -267,7 +310,8 @@ fn scan(rates: &[RateSpec], query: &RateQuery) -> Option<usize> {
     let found = rates.iter().enumerate().filter(|(_, rate)| holds(rate));
     let best = found.max_by_key(|(_, rate)| {
         let identified = (rate.service_identifier.is_some(), rate.rating_group.is_some());
-        (length(rate.prefix), length(rate.serving_network), identified, rate.direction.is_some())
+        let places = (length(rate.prefix), length(rate.serving_network), length(rate.origin));
+        (places, identified, rate.direction.is_some())
     });
     best.map(|(position, _)| position)
 }

@@ -96,6 +96,7 @@ fn other_band() -> BandIndex {
 
 fn compiled(header: PriceListHeader, price: Price) -> PriceList {
     let rate = RateSpec {
+        origin: None,
         service: Service::Voice,
         direction: None,
         prefix: None,
@@ -110,6 +111,7 @@ fn compiled(header: PriceListHeader, price: Price) -> PriceList {
 
 fn only_rate(list: &PriceList) -> &Rate {
     let query = RateQuery {
+        origin: None,
         service: Service::Voice,
         direction: Direction::Originating,
         destination: None,

@@ -20,6 +20,7 @@ fn list(header: PriceListHeader, deck: &str) -> PriceList {
 
 fn voice(destination: Option<&str>) -> RateQuery {
     RateQuery {
+        origin: None,
         service: Service::Voice,
         direction: Direction::Originating,
         destination: destination.map(|digits| digits.parse().expect("digits")),

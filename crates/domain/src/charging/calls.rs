@@ -32,6 +32,8 @@ pub struct CallRequest {
     pub origin_host: Box<str>,
     pub party: CallParty,
     pub called: Digits,
+    /// The caller's number, as far as it is known.
+    pub caller: Option<Digits>,
     /// What was dialled, where that is something else.
     pub dialled: Option<Digits>,
     /// The network that serves the number, where the switch has looked that up.
@@ -115,7 +117,8 @@ pub(crate) fn decide_call(state: &State, request: &CallRequest, now: Timestamp) 
         // A call from outside to nobody of ours is not ours to carry.
         (None, None) => return Decision::refused(Declined::UnknownUser),
         (None, Some(line)) => {
-            let context = context(Direction::Terminating, None);
+            let context =
+                Context { origin: request.caller, ..context(Direction::Terminating, None) };
             let decision = inbound(state, request, peer.carrier, (line, &context), called, now);
             (line, context, decision)
         }
@@ -125,6 +128,7 @@ pub(crate) fn decide_call(state: &State, request: &CallRequest, now: Timestamp) 
             let context = Context {
                 dialled: request.dialled.or_else(|| (!given).then_some(request.called)),
                 routing: request.routing.filter(|_| given),
+                origin: request.caller.or_else(|| own_number(state, line).filter(|_| !forwarded)),
                 ..context(direction, Some(called))
             };
             let own = peer.carrier;
@@ -182,6 +186,10 @@ fn emergency(state: &State, line: LineId, called: Digits) -> bool {
     vno_calls(state, line).is_some_and(|rules| rules.emergency.contains(&called))
 }
 
+fn own_number(state: &State, line: LineId) -> Option<Digits> {
+    state.line(line)?.identities.iter().find_map(Identity::digits)
+}
+
 /// Short codes of the caller's VNO.
 fn resolve(state: &State, caller: Option<LineId>, dialled: Digits) -> Digits {
     let rules = caller.and_then(|line| vno_calls(state, line));
@@ -200,6 +208,7 @@ fn context(direction: Direction, other: Option<Digits>) -> Context {
         routing: None,
         dialled: None,
         is_unpriced: false,
+        origin: None,
     }
 }
 

@@ -40,6 +40,9 @@ pub struct Context {
     #[n(8)]
     #[cbor(default)]
     pub is_unpriced: bool,
+    /// The caller's number, normalised, as far as it is known.
+    #[n(9)]
+    pub origin: Option<Digits>,
 }
 
 /// Why a session ended.

@@ -37,6 +37,7 @@ pub(super) fn purchase() -> Context {
         routing: None,
         dialled: None,
         is_unpriced: false,
+        origin: None,
     }
 }
 

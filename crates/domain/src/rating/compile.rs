@@ -113,6 +113,7 @@ impl Compiler {
             rating_group: spec.rating_group,
             service_identifier: spec.service_identifier,
             direction: spec.direction,
+            origin: spec.origin,
         };
         let (name_start, name_end) = self.place(spec.destination);
         let rates = self.rates.len() as u32;
@@ -253,6 +254,11 @@ pub(super) fn check_rate(header: &PriceListHeader, spec: &RateSpec) -> Vec<Findi
             && code.iter().all(|d| d < 10))
     {
         refuse("serving_network", format!("expected 3 to 6 digits, found {code}"));
+    }
+    if let Some(origin) = spec.origin
+        && (origin.is_empty() || !origin.iter().all(|d| d < 10))
+    {
+        refuse("origin", format!("expected decimal digits, found {origin}"));
     }
     if price.treatment == Treatment::Charged || !price.steps.is_empty() {
         check_steps(&price.steps, &mut refuse);

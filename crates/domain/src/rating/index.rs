@@ -31,6 +31,8 @@ pub struct RateQuery {
     pub service_identifier: Option<u32>,
     /// MCC and MNC.
     pub serving_network: Option<Digits>,
+    /// The caller's number.
+    pub origin: Option<Digits>,
 }
 
 /// One row of the match table.
@@ -44,10 +46,13 @@ pub(super) struct Row {
 impl Row {
     /// Rows with the same prefix stand together, the most specific first; rows that match the same are equal.
     pub fn order(&self) -> impl Ord + use<> {
-        let Condition { network, rating_group, service_identifier, direction } = self.condition;
+        let Condition { network, rating_group, service_identifier, direction, origin } =
+            self.condition;
         (
             self.path,
             Reverse(network),
+            // The longer it is the more it says.
+            Reverse(origin.map(|origin| (origin.len(), origin))),
             Reverse(service_identifier),
             Reverse(rating_group),
             Reverse(direction.map(|direction| direction as u8)),
@@ -103,11 +108,17 @@ pub(super) struct Condition {
     pub rating_group: Option<u32>,
     pub service_identifier: Option<u32>,
     pub direction: Option<Direction>,
+    pub origin: Option<Digits>,
 }
 
 impl Condition {
-    const NONE: Condition =
-        Condition { network: 0, rating_group: None, service_identifier: None, direction: None };
+    const NONE: Condition = Condition {
+        network: 0,
+        rating_group: None,
+        service_identifier: None,
+        direction: None,
+        origin: None,
+    };
     pub const NETWORK_DIGITS_MAX: usize = 6;
 
     pub fn network_key(code: Digits, length: usize) -> u32 {
@@ -119,6 +130,9 @@ impl Condition {
         self.service_identifier.is_none_or(|wanted| query.service_identifier == Some(wanted))
             && self.rating_group.is_none_or(|wanted| query.rating_group == Some(wanted))
             && self.direction.is_none_or(|wanted| query.direction == wanted)
+            && self
+                .origin
+                .is_none_or(|wanted| query.origin.is_some_and(|caller| caller.starts_with(wanted)))
     }
 }
 

@@ -34,6 +34,9 @@ pub struct RateSpec {
     pub serving_network: Option<Digits>,
     #[n(7)]
     pub price: Price,
+    /// How the caller's number begins: surcharges by where a call comes from.
+    #[n(8)]
+    pub origin: Option<Digits>,
 }
 
 /// Price steps, lowest `from` first. Nearly every rate has one.

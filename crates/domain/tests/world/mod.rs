@@ -36,6 +36,7 @@ pub fn amount(text: &str) -> Amount {
 
 pub fn rate(service: Service, price: Price) -> RateSpec {
     RateSpec {
+        origin: None,
         service,
         direction: None,
         prefix: None,
@@ -415,6 +416,7 @@ impl Phone {
                 routing: None,
                 dialled: None,
                 is_unpriced: false,
+                origin: None,
             },
             groups: [group].into_iter().collect(),
             call: None,

@@ -67,6 +67,7 @@ pub fn report(
             routing: None,
             dialled: None,
             is_unpriced: false,
+            origin: None,
         },
         groups: smallvec::SmallVec::from_iter([GroupRequest {
             key: GroupKey { rating_group: Some(10), service_identifier: None },

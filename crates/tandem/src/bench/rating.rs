@@ -33,6 +33,7 @@ pub fn rows(count: usize) -> Vec<RateSpec> {
             Amount::from_micros(random.between(1_000, 900_000) as i64),
         );
         rows.push(RateSpec {
+            origin: None,
             service: Service::Voice,
             direction: None,
             prefix: prefix.parse().ok(),
@@ -68,6 +69,7 @@ pub fn run(seconds: u64) -> anyhow::Result<Figures> {
     while started.elapsed() < Duration::from_secs(seconds) {
         for number in &numbers {
             let query = RateQuery {
+                origin: None,
                 service: Service::Voice,
                 direction: Direction::Originating,
                 destination: Some(*number),

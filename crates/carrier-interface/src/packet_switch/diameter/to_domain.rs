@@ -109,6 +109,7 @@ fn context(request: &CreditControlRequest<'_>) -> Context {
         routing: other_party.filter(|_| direction != Direction::Terminating).and_then(routing),
         dialled: None,
         is_unpriced: false,
+        origin: information.calling_party.and_then(number),
     }
 }
 

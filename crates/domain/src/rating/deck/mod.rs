@@ -31,6 +31,8 @@ pub enum Column {
     ServiceIdentifier,
     /// MCC, or MCC and MNC; empty: any.
     ServingNetwork,
+    /// How the caller's number begins; empty: any.
+    Origin,
     /// Name of a time band; empty: standard.
     Band,
     /// Units after which the price of this row holds; empty: 0.
@@ -64,7 +66,7 @@ pub enum Column {
 }
 
 impl Column {
-    pub const ALL: [Column; 23] = [
+    pub const ALL: [Column; 24] = [
         Column::Service,
         Column::Direction,
         Column::Prefix,
@@ -72,6 +74,7 @@ impl Column {
         Column::RatingGroup,
         Column::ServiceIdentifier,
         Column::ServingNetwork,
+        Column::Origin,
         Column::Band,
         Column::From,
         Column::Price,
@@ -99,6 +102,7 @@ impl Column {
             Column::RatingGroup => "rating_group",
             Column::ServiceIdentifier => "service_identifier",
             Column::ServingNetwork => "serving_network",
+            Column::Origin => "origin",
             Column::Band => "band",
             Column::From => "from",
             Column::Price => "price",

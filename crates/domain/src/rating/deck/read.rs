@@ -35,7 +35,15 @@ pub fn read(bytes: &[u8], header: &PriceListHeader) -> Result<Vec<RateSpec>, Dec
 }
 
 /// What makes two rows rows of one rate.
-type Match = (Service, Option<Direction>, Option<Digits>, Option<u32>, Option<u32>, Option<Digits>);
+type Match = (
+    Service,
+    Option<Direction>,
+    Option<Digits>,
+    Option<u32>,
+    Option<u32>,
+    Option<Digits>,
+    Option<Digits>,
+);
 
 struct Reader<'h> {
     header: &'h PriceListHeader,
@@ -130,6 +138,7 @@ impl<'h> Reader<'h> {
             rate.rating_group,
             rate.service_identifier,
             rate.serving_network,
+            rate.origin,
         );
         let position = match self.by_match.entry(key) {
             Entry::Occupied(known) => *known.get(),
@@ -258,6 +267,7 @@ impl Row<'_, '_> {
             service_identifier: self.parsed(Column::ServiceIdentifier, "a number up to 4294967295"),
             serving_network: self.parsed(Column::ServingNetwork, "3 to 6 decimal digits"),
             price,
+            origin: self.parsed(Column::Origin, "decimal digits"),
         };
         let band = self.band(header);
         let from = self.quantity(Column::From).unwrap_or(0);

@@ -54,6 +54,7 @@ fn cell(column: Column, rate: &RateSpec, band: &str, step: Option<&Step>) -> Str
         Column::RatingGroup => text(rate.rating_group),
         Column::ServiceIdentifier => text(rate.service_identifier),
         Column::ServingNetwork => text(rate.serving_network),
+        Column::Origin => text(rate.origin),
         Column::Band => band.into(),
         Column::From => text(step.map(|step| step.from)),
         Column::Price => text(step.map(|step| step.price)),

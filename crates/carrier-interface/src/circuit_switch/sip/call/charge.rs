@@ -150,6 +150,7 @@ impl Meter {
                 routing: None,
                 dialled: None,
                 is_unpriced: false,
+                origin: None,
             },
             groups: SmallVec::from_iter([GroupRequest {
                 key: GroupKey::default(),

@@ -250,6 +250,7 @@ impl Call {
             origin_host: io.local.host.as_str().into(),
             party,
             called: self.called,
+            caller: self.who.said.or(self.own_number),
             dialled: self.dialled.take(),
             routing: self.routing.take(),
             candidates: io.trunks.candidates(io.now, self.called),

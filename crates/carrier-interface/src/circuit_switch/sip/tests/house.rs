@@ -234,6 +234,7 @@ impl House {
     fn install(&mut self, directions: &[Option<Direction>]) -> PriceListId {
         let price = Price::flat(Unit::Seconds, 1, "0.01".parse().expect("amount"));
         let row = |direction: &Option<Direction>| RateSpec {
+            origin: None,
             service: Service::Voice,
             direction: *direction,
             prefix: None,
