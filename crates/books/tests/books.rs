@@ -8,15 +8,34 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tandem_books::{AuditReport, Books, audit};
+use tandem_domain::command::{Administer, VnoChange};
 use tandem_domain::event::{Event, Record};
+use tandem_domain::identifier::VnoId;
+use tandem_domain::quantity::Unit;
 use tandem_domain::service::Service;
 use tandem_domain::state::State;
+use tandem_domain::wholesale::{Pool, WholesaleClauses};
 use world::{MIB, World};
 
-/// A life with sessions that ended, one that runs, and money that came and went.
+/// A life with sessions that ended, two that fell silent and were heard of again, one that runs, a pool, and money
+/// that came and went.
 fn life() -> World {
     let mut world = World::new();
+    let pool = Pool { unit: Unit::Octets, per_line: 5 * MIB };
+    let clauses = WholesaleClauses { pools: vec![pool], ..WholesaleClauses::default() };
+    let change = VnoChange { clauses: Some(Box::new(clauses)), ..VnoChange::default() };
+    world.administer(Administer::ChangeVno(VnoId::new(0), Box::new(change)));
     let alice = world.subscriber(0, "+491511", "20.00");
+    let mut silent = [(); 2].map(|()| world.request("+491511", Service::Data));
+    for phone in &mut silent {
+        world.session(phone.open()).expect("opened");
+        world.session(phone.report(MIB)).expect("reported");
+    }
+    world.wait(2 * 3600 + 31);
+    let [mut ends, mut goes_on] = silent;
+    world.session(ends.close(2 * MIB)).expect("charged");
+    world.session(goes_on.report(2 * MIB)).expect("charged");
+    world.session(goes_on.close(MIB)).expect("closed");
     for megabytes in [3, 7] {
         let mut phone = world.request("+491511", Service::Data);
         world.session(phone.open()).expect("opened");
@@ -76,7 +95,7 @@ fn one_by_one_by_sevens_or_all_at_once_the_books_are_the_same_and_load_as_what_w
     let directory = tempfile::tempdir().expect("a directory");
     let all = books(directory.path(), &world.journal, world.journal.len());
     let expected = dump(&all);
-    assert_eq!(expected.iter().filter(|row| row.starts_with("usage_record")).count(), 2);
+    assert_eq!(expected.iter().filter(|row| row.starts_with("usage_record")).count(), 6);
     for at_once in [1, 7] {
         assert_eq!(dump(&books(directory.path(), &world.journal, at_once)), expected);
     }

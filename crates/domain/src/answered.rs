@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use minicbor::{Decode, Encode};
 
 use crate::access::Role;
-use crate::charging::{EventAnswer, SessionAnswer};
+use crate::charging::{EventAnswer, LostSession, SessionAnswer};
 use crate::command::Receipt;
 use crate::identifier::CarrierId;
 use crate::parts::Parts;
@@ -66,15 +66,15 @@ pub enum Reply {
     /// Of an administrative write, with a fingerprint of what was asked: the same key must not name two requests.
     #[n(2)]
     Receipt(#[n(0)] Receipt, #[n(1)] u64),
-    /// Not an answer: the session was settled for its silence after the request of this number.
+    /// Not an answer: the session was settled for its silence.
     #[n(3)]
-    SessionLost(#[n(0)] u32),
+    SessionLost(#[n(0)] Box<LostSession>),
 }
 
 /// The answers, oldest first out: after [`Answered::LIFE_SECONDS`], or earlier when [`Answered::ENTRIES_MAX`] are kept.
 #[derive(Clone, Debug, Default)]
 pub struct Answered {
-    replies: Parts<RequestKey, Reply>,
+    replies: Parts<RequestKey, (Timestamp, Reply)>,
     /// In chunks, for the same reason.
     order: VecDeque<VecDeque<(Timestamp, RequestKey)>>,
 }
@@ -87,7 +87,7 @@ impl Answered {
     pub const ENTRIES_MAX: usize = 1_000_000;
 
     pub fn reply(&self, key: &RequestKey) -> Option<&Reply> {
-        self.replies.get(key)
+        self.replies.get(key).map(|(_, reply)| reply)
     }
 
     pub fn len(&self) -> usize {
@@ -100,14 +100,13 @@ impl Answered {
 
     /// Keeps a reply; at most two old ones leave for each that comes, so no single decision pays for many.
     pub fn keep(&mut self, at: Timestamp, key: RequestKey, reply: Reply) {
-        if self.replies.insert(key.clone(), reply).is_none() {
-            match self.order.back_mut().filter(|chunk| chunk.len() < CHUNK) {
-                Some(chunk) => chunk.push_back((at, key)),
-                None => {
-                    let mut chunk = VecDeque::with_capacity(CHUNK);
-                    chunk.push_back((at, key));
-                    self.order.push_back(chunk);
-                }
+        self.replies.insert(key.clone(), (at, reply));
+        match self.order.back_mut().filter(|chunk| chunk.len() < CHUNK) {
+            Some(chunk) => chunk.push_back((at, key)),
+            None => {
+                let mut chunk = VecDeque::with_capacity(CHUNK);
+                chunk.push_back((at, key));
+                self.order.push_back(chunk);
             }
         }
         for _ in 0..2 {
@@ -117,7 +116,10 @@ impl Answered {
             if !too_old && self.replies.len() <= Self::ENTRIES_MAX {
                 return;
             }
-            if let Some((_, key)) = chunk.pop_front() {
+            if let Some((at, key)) = chunk.pop_front()
+                && self.replies.get(&key).is_some_and(|(kept_at, _)| *kept_at == at)
+            {
+                // Not one that took the place of an older one since.
                 self.replies.remove(&key);
             }
             if chunk.is_empty() {
@@ -128,6 +130,9 @@ impl Answered {
 
     /// In the order in which they were kept.
     pub fn iter(&self) -> impl Iterator<Item = (Timestamp, &RequestKey, &Reply)> {
-        self.order.iter().flatten().filter_map(|(at, key)| Some((*at, key, self.replies.get(key)?)))
+        self.order.iter().flatten().filter_map(|(at, key)| {
+            let (kept_at, reply) = self.replies.get(key)?;
+            (kept_at == at).then_some((*at, key, reply))
+        })
     }
 }

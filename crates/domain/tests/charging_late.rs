@@ -32,6 +32,7 @@ fn ended(world: &World) -> Vec<EndCause> {
     let events = world.journal.iter().flat_map(|record| &record.events);
     let causes = events.filter_map(|event| match event {
         Event::SessionClosed(closing, _) => Some(closing.cause),
+        Event::OneTimeCharged(..) => Some(EndCause::Event),
         _ => None,
     });
     causes.collect()
@@ -45,7 +46,7 @@ fn a_late_last_report_is_charged_on_every_leg_and_once() {
     assert_eq!(world.balance(alice), amount("9.643"));
     assert_eq!(world.ledger(LedgerAccount::BrokerRevenue(VnoId::new(0))), amount("0.12"));
     assert_eq!(world.ledger(LedgerAccount::CarrierPayable(CarrierId::new(0))), amount("0.06"));
-    assert_eq!(ended(&world), [EndCause::Lost, EndCause::Normal], "a record of its own");
+    assert_eq!(ended(&world), [EndCause::Lost, EndCause::Event], "a record of its own");
     assert!(world.state.sessions.is_empty());
     let records = world.journal.len();
     assert_eq!(world.session(last), Ok(answer), "a repeat hears the same");
@@ -71,6 +72,8 @@ fn what_was_reported_before_the_silence_is_not_charged_again() {
     let (mut world, alice, mut phone) = silent();
     phone.number = 1;
     assert_eq!(world.session(phone.report(MIB)), Err(Declined::UnknownSession));
+    phone.number = 0;
+    assert_eq!(world.session(phone.open()), Err(Declined::UnknownSession), "nor begun again");
     assert_eq!(world.balance(alice), amount("9.881"));
     // Nor is anything of a session that nobody ever opened, or that ended as it should.
     let mut never = world.request("+491511", Service::Data);
@@ -80,6 +83,50 @@ fn what_was_reported_before_the_silence_is_not_charged_again() {
     world.session(proper.close(0)).expect("closed");
     assert_eq!(world.session(proper.report(MIB)), Err(Declined::UnknownSession));
     assert_eq!(world.balance(alice), amount("9.881"));
+}
+
+#[test]
+fn reports_that_overtook_each_other_around_the_silence_are_charged_each_once() {
+    let mut world = World::new();
+    let alice = world.subscriber(0, "+491511", "10.00");
+    let mut phone = world.request("+491511", Service::Data);
+    world.session(phone.open()).expect("opened");
+    let (first, second) = (phone.report(MIB), phone.report(MIB));
+    world.session(second.clone()).expect("reported");
+    world.wait(SILENCE);
+    assert_eq!(world.balance(alice), amount("9.881"));
+    let noted = world.session(first.clone());
+    assert_eq!(*outcome(&noted), GroupOutcome::Noted, "it asks for nothing any more");
+    assert_eq!(world.balance(alice), amount("9.762"));
+    assert_eq!(world.session(first), Err(Declined::UnknownSession));
+    assert_eq!(world.session(second), Err(Declined::UnknownSession));
+    let (third, fourth) = (phone.report(MIB), phone.report(MIB));
+    world.session(fourth.clone()).expect("goes on");
+    world.session(third.clone()).expect("still expected");
+    assert_eq!(world.balance(alice), amount("9.524"));
+    let records = world.journal.len();
+    world.session(third).expect("the same answer");
+    world.session(fourth.clone()).expect("the same answer");
+    assert_eq!(world.journal.len(), records);
+    // The gateway restarts and repeats what it still has.
+    world.command(Command::PeerState(PeerId::new(0), "pgw.nord.example".into(), 1));
+    world.command(Command::PeerState(PeerId::new(0), "pgw.nord.example".into(), 2));
+    world.settle();
+    assert!(world.state.sessions.is_empty());
+    let repeated = world.session(fourth);
+    assert!(world.state.sessions.is_empty(), "{repeated:?}");
+    assert_eq!(world.balance(alice), amount("9.524"));
+    world.assert_balanced();
+}
+
+#[test]
+fn a_late_report_is_the_lost_session_s_whatever_it_says_of_itself() {
+    let (mut world, alice, phone) = silent();
+    let bob = world.subscriber(1, "+491521", "10.00");
+    let mut foreign = world.request("+491521", Service::Data);
+    (foreign.key, foreign.number) = (phone.key, phone.number);
+    world.session(foreign.close(MIB)).expect("charged");
+    assert_eq!((world.balance(alice), world.balance(bob)), (amount("9.762"), amount("10.00")));
 }
 
 #[test]

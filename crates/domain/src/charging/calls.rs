@@ -128,7 +128,7 @@ pub(crate) fn decide_call(state: &State, request: &CallRequest, now: Timestamp) 
             let context = Context {
                 dialled: request.dialled.or_else(|| (!given).then_some(request.called)),
                 routing: request.routing.filter(|_| given),
-                origin: request.caller.or_else(|| own_number(state, line).filter(|_| !forwarded)),
+                origin: request.caller,
                 ..context(direction, Some(called))
             };
             let own = peer.carrier;
@@ -184,10 +184,6 @@ fn line_calls(state: &State, line: LineId) -> Option<&LineCalls> {
 
 fn emergency(state: &State, line: LineId, called: Digits) -> bool {
     vno_calls(state, line).is_some_and(|rules| rules.emergency.contains(&called))
-}
-
-fn own_number(state: &State, line: LineId) -> Option<Digits> {
-    state.line(line)?.identities.iter().find_map(Identity::digits)
 }
 
 /// Short codes of the caller's VNO.

@@ -91,7 +91,7 @@ fn price(charging: &Charging<'_>, candidate: &Candidate) -> Result<routing::Pric
                 rating_group: None,
                 service_identifier: None,
                 serving_network: None,
-                origin: over.context.origin,
+                origin: over.origin(),
             };
             // As listed: what is in a pool, the lines have paid for.
             let rate = wholesale::listed(&over, list, &query, charging.now)?;

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::draft::Draft;
 use super::grant::release;
 use super::group::Phase;
+use super::late::LostSession;
 use super::request::{GroupOutcome, SessionAnswer};
 use super::session::{EndCause, Session};
 use crate::answered::{Reply, RequestKey};
@@ -61,7 +62,7 @@ pub(crate) fn decide_supervision(state: &State, id: SessionId, now: Timestamp) -
             let owner = state.registry.peer(session.peer).map(|peer| peer.carrier);
             let remembered = owner.map(|owner| Remembered {
                 key: RequestKey::of_carrier(owner, &session.key),
-                reply: Reply::SessionLost(session.highest_number().unwrap_or(0)),
+                reply: Reply::SessionLost(Box::new(LostSession::of(session))),
             });
             Supervision::Settled(Box::new(end_session(session, EndCause::Lost)), remembered)
         }

@@ -9,7 +9,8 @@ use super::draft::{CounterOwner, Draft};
 use super::group::{Group, GroupKey, Hold, PayerLeg};
 use super::session::Context;
 use crate::catalogue::Use;
-use crate::identifier::{AccountId, BucketId, CarrierId, LineId, PriceListId};
+use crate::digits::Digits;
+use crate::identifier::{AccountId, BucketId, CarrierId, Identity, LineId, PriceListId};
 use crate::money::Amount;
 use crate::party::Vno;
 use crate::period::calendar_month;
@@ -195,6 +196,13 @@ impl<'a> Charging<'a> {
         let units = u64::try_from(amount.micros()).unwrap_or(0);
         let month = calendar_month(self.now, &self.vno.time_zone);
         draft.count(CounterOwner::Subscriber(self.subscriber.id), self.spent_key(), month, units);
+    }
+
+    /// The caller's number: as it was said, or the line's own for what it begins itself.
+    pub fn origin(&self) -> Option<Digits> {
+        let is_own = self.context.direction == Direction::Originating;
+        let own = || self.line.identities.iter().find_map(Identity::digits);
+        self.context.origin.or_else(|| own().filter(|_| is_own))
     }
 
     /// How long a call that the line makes or forwards may last: the shorter of what line and VNO allow.

@@ -29,6 +29,7 @@ pub use carriers::Reroute;
 pub use group::{
     Draw, Group, GroupKey, Hold, Leg, Meter, PayerLeg, Phase, RateReference, Wholesale,
 };
+pub use late::LostSession;
 pub use request::{
     CallPart, Declined, EventAction, EventAnswer, EventRequest, FinalUnit, Granted, GroupAnswer,
     GroupOutcome, GroupRequest, NamedMoney, SessionAnswer, SessionRequest, SessionVerb,

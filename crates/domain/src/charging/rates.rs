@@ -44,7 +44,7 @@ pub(super) fn begin(
         rating_group: key.rating_group,
         service_identifier: key.service_identifier,
         serving_network: charging.context.serving_network,
-        origin: charging.context.origin,
+        origin: charging.origin(),
     };
     if charging.context.is_emergency || charging.context.is_unpriced {
         return Ok(unpriced(key, at));

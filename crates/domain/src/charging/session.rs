@@ -152,11 +152,6 @@ pub struct GivenAnswer {
     pub answer: SessionAnswer,
 }
 
-/// The bit of the number that is so far behind the highest.
-fn overtaken_by(behind: u32) -> u64 {
-    behind.checked_sub(1).and_then(|bit| 1u64.checked_shl(bit)).unwrap_or(0)
-}
-
 impl Session {
     /// Answers kept for repeats; a switch has at most a few requests of one session on their way.
     pub const ANSWERS_MAX: usize = 4;
@@ -176,25 +171,39 @@ impl Session {
         self.answers.iter().map(|given| given.number).max()
     }
 
+    /// The bit of the number that is so far behind the highest.
+    pub(super) fn overtaken_by(behind: u32) -> u64 {
+        behind.checked_sub(1).and_then(|bit| 1u64.checked_shl(bit)).unwrap_or(0)
+    }
+
+    /// The numbers that may still come once the highest is so much higher.
+    fn overtaken_after(overtaken: u64, ahead: u32) -> u64 {
+        let between = match ahead {
+            0..=64 => Self::overtaken_by(ahead).saturating_sub(1),
+            _ => u64::MAX,
+        };
+        overtaken.checked_shl(ahead).unwrap_or(0) | between
+    }
+
+    /// Of a session with one answer: there was another before it, up to the number `last`.
+    pub(super) fn goes_on_after(&mut self, last: u32, overtaken: u64) {
+        let ahead = self.highest_number().and_then(|highest| highest.checked_sub(last));
+        self.overtaken = ahead.map_or(0, |ahead| Self::overtaken_after(overtaken, ahead));
+    }
+
     /// Behind the highest number and not among those that are still to come: it was answered, and the answer
     /// is no longer known.
     pub fn is_stale(&self, number: u32) -> bool {
         let behind = self.highest_number().and_then(|highest| highest.checked_sub(number));
-        behind.is_some_and(|behind| self.overtaken & overtaken_by(behind) == 0)
+        behind.is_some_and(|behind| self.overtaken & Self::overtaken_by(behind) == 0)
     }
 
     pub fn remember(&mut self, number: u32, answer: SessionAnswer) {
         if let Some(highest) = self.highest_number() {
             match number.checked_sub(highest) {
-                None => self.overtaken &= !overtaken_by(highest - number),
-                Some(ahead) => {
-                    // Those in between are still to come; the highest before is not.
-                    let between = match ahead {
-                        0..=64 => overtaken_by(ahead).saturating_sub(1),
-                        _ => u64::MAX,
-                    };
-                    self.overtaken = self.overtaken.checked_shl(ahead).unwrap_or(0) | between;
-                }
+                None => self.overtaken &= !Self::overtaken_by(highest - number),
+                // Those in between are still to come; the highest before is not.
+                Some(ahead) => self.overtaken = Self::overtaken_after(self.overtaken, ahead),
             }
         }
         if self.answers.len() >= Self::ANSWERS_MAX {

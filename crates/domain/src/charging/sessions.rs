@@ -53,9 +53,7 @@ pub(crate) fn decide_session(
             return Decision::repeated(Ok(answer.as_ref().clone()));
         }
         Some(Reply::SessionClosed(..)) => return Decision::refused(Declined::UnknownSession),
-        Some(Reply::SessionLost(last)) if request.verb != SessionVerb::Open => {
-            return late(state, owner, *last, request, now);
-        }
+        Some(Reply::SessionLost(lost)) => return late(state, owner, lost, request, now),
         _ => {}
     }
     // A call that runs through us leaves a record; of others only their switch knows.
@@ -196,7 +194,7 @@ pub(super) fn begun(
             let host = (request.peer, request.origin_host.clone());
             state.origin_states.get(&host).copied()
         }),
-        context: request.context.clone(),
+        context: charging.context.clone(),
         opened_at: now,
         heard_at: now,
         supervised_until: supervised_until(answer, now),
