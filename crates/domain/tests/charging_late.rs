@@ -120,6 +120,26 @@ fn reports_that_overtook_each_other_around_the_silence_are_charged_each_once() {
 }
 
 #[test]
+fn an_answer_is_kept_for_a_day_of_its_own() {
+    let (mut world, alice, mut phone) = silent();
+    world.wait(23 * 3600);
+    let last = phone.close(MIB);
+    let answer = world.session(last.clone()).expect("charged");
+    // What was kept of the loss is a day old by now; others are answered meanwhile.
+    world.wait(2 * 3600);
+    let mut other = world.request("+491511", Service::Data);
+    world.session(other.open()).expect("opened");
+    world.session(other.close(0)).expect("closed");
+    assert_eq!(world.session(last.clone()), Ok(answer));
+    assert_eq!(world.balance(alice), amount("9.762"));
+    world.wait(23 * 3600);
+    let mut other = world.request("+491511", Service::Data);
+    world.session(other.open()).expect("opened");
+    world.session(other.close(0)).expect("closed");
+    assert_eq!(world.session(last), Err(Declined::UnknownSession));
+}
+
+#[test]
 fn a_late_report_is_the_lost_session_s_whatever_it_says_of_itself() {
     let (mut world, alice, phone) = silent();
     let bob = world.subscriber(1, "+491521", "10.00");
