@@ -4,6 +4,7 @@
 use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
 
+use crate::charging::reopen_gate;
 use crate::event::{Event, Transfer, TransferKind};
 use crate::identifier::VnoId;
 use crate::ledger::{Entry, LedgerAccount};
@@ -72,17 +73,6 @@ impl FeeAccount {
     }
 }
 
-/// The gate of a VNO without credit opens when this much more comes onto its account and leaves something free.
-pub(crate) fn reopened(state: &State, vno: &Vno, more: Amount) -> Option<Event> {
-    let tally = state.tally(vno.id)?;
-    let free = state
-        .vno_balance(vno.id)
-        .saturating_add(more)
-        .saturating_add(vno.credit_limit)
-        .saturating_sub(tally.held);
-    (tally.credit_exhausted && free.is_positive()).then(|| Event::VnoCreditGate(vno.id, false))
-}
-
 fn revenue(state: &State, vno: &Vno) -> Amount {
     state.ledger.balance(LedgerAccount::BrokerRevenue(vno.id), vno.wholesale_currency)
 }
@@ -147,7 +137,7 @@ pub(crate) fn close_months(state: &State, id: VnoId, now: Timestamp) -> SmallVec
         ..account
     };
     events.push(Event::VnoSet(Box::new(Vno { fees: Some(account), ..vno.clone() })));
-    events.extend(reopened(state, vno, charged.negated()));
+    events.extend(reopen_gate(state, vno, charged.negated()));
     events
 }
 

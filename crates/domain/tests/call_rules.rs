@@ -42,6 +42,21 @@ impl House {
         self.world.administer(Administer::SetLineCalls(line, Box::new(calls)));
     }
 
+    fn carrier_charges(&mut self, rates: Vec<RateSpec>) {
+        let id = CarrierId::new(0);
+        let header = untaxed("another-deck");
+        let owner = PriceListOwner::Carrier(id);
+        let deck = Some(self.world.install(owner, "another-deck", header, rates));
+        let change = Administer::ChangeCarrier {
+            id,
+            standing: None,
+            deck,
+            name: None,
+            committed_seconds: None,
+        };
+        self.world.administer(change);
+    }
+
     fn call(&mut self, from: &str, to: &str) -> Result<(CallPlan, Phone), Declined> {
         let identity = Identity::parse(IdentityKind::Msisdn, from).expect("a number");
         self.place(from, to, CallParty::Caller([identity].into_iter().collect()), None)
@@ -172,19 +187,7 @@ fn a_call_that_is_forwarded_costs_what_its_first_caller_s_network_makes_it_cost(
         destination: origin.into(),
         ..voice_rate(price, 1, 1)
     };
-    let deck = house.world.install(
-        PriceListOwner::Carrier(CarrierId::new(0)),
-        "by-origin",
-        untaxed("by-origin"),
-        vec![voice_rate("0.02", 1, 1), from("1", "0.03"), from("49", "0.01")],
-    );
-    house.world.administer(Administer::ChangeCarrier {
-        id: CarrierId::new(0),
-        standing: None,
-        deck: Some(deck),
-        name: None,
-        committed_seconds: None,
-    });
+    house.carrier_charges(vec![voice_rate("0.02", 1, 1), from("1", "0.03"), from("49", "0.01")]);
     let line = LineId::new(house.alice, 1);
     let mut cost = |party: Option<CallParty>, caller| {
         let account = LedgerAccount::CarrierPayable(CarrierId::new(0));
@@ -212,19 +215,7 @@ fn a_ported_number_is_paid_for_by_the_network_that_serves_it() {
         destination: prefix.into(),
         ..voice_rate(price, 1, 1)
     };
-    let deck = house.world.install(
-        PriceListOwner::Carrier(CarrierId::new(0)),
-        "by-network",
-        untaxed("by-network"),
-        vec![to("49171", "0.02"), to("49160", "0.03")],
-    );
-    house.world.administer(Administer::ChangeCarrier {
-        id: CarrierId::new(0),
-        standing: None,
-        deck: Some(deck),
-        name: None,
-        committed_seconds: None,
-    });
+    house.carrier_charges(vec![to("49171", "0.02"), to("49160", "0.03")]);
     let cost = |house: &mut House| {
         let before = house.world.ledger(LedgerAccount::CarrierPayable(CarrierId::new(0)));
         let (plan, mut phone) = house.call("+491511", "491717654321").expect("placed");

@@ -24,18 +24,7 @@ fn by_switch(key: &str, service_identifier: u32, action: EventAction) -> EventRe
         identities: [Identity::parse(IdentityKind::Msisdn, PHONE).expect("a number")]
             .into_iter()
             .collect(),
-        context: Context {
-            service: Service::Content,
-            direction: Direction::Originating,
-            destination: None,
-            serving_network: None,
-            access_point: None,
-            is_emergency: false,
-            routing: None,
-            dialled: None,
-            is_unpriced: false,
-            origin: None,
-        },
+        context: Context::new(Service::Content, Direction::Originating),
         group: GroupKey { rating_group: None, service_identifier: Some(service_identifier) },
         units: UnitCounts::default(),
         action,

@@ -117,8 +117,10 @@ pub(crate) fn decide_call(state: &State, request: &CallRequest, now: Timestamp) 
         // A call from outside to nobody of ours is not ours to carry.
         (None, None) => return Decision::refused(Declined::UnknownUser),
         (None, Some(line)) => {
-            let context =
-                Context { origin: request.caller, ..context(Direction::Terminating, None) };
+            let context = Context {
+                origin: request.caller,
+                ..Context::new(Service::Voice, Direction::Terminating)
+            };
             let decision = inbound(state, request, peer.carrier, (line, &context), called, now);
             (line, context, decision)
         }
@@ -129,7 +131,8 @@ pub(crate) fn decide_call(state: &State, request: &CallRequest, now: Timestamp) 
                 dialled: request.dialled.or_else(|| (!given).then_some(request.called)),
                 routing: request.routing.filter(|_| given),
                 origin: request.caller,
-                ..context(direction, Some(called))
+                destination: Some(called),
+                ..Context::new(Service::Voice, direction)
             };
             let own = peer.carrier;
             let decision = outbound(state, request, own, (line, &context), callee, called, now);
@@ -191,21 +194,6 @@ fn resolve(state: &State, caller: Option<LineId>, dialled: Digits) -> Digits {
     let rules = caller.and_then(|line| vno_calls(state, line));
     let mut codes = rules.into_iter().flat_map(|rules| rules.short_codes.iter());
     codes.find(|(code, _)| *code == dialled).map_or(dialled, |(_, number)| *number)
-}
-
-fn context(direction: Direction, other: Option<Digits>) -> Context {
-    Context {
-        service: Service::Voice,
-        direction,
-        destination: other,
-        serving_network: None,
-        access_point: None,
-        is_emergency: false,
-        routing: None,
-        dialled: None,
-        is_unpriced: false,
-        origin: None,
-    }
 }
 
 /// A call from a carrier to a line of ours. Where the VNO has no price for being called, it costs nothing.

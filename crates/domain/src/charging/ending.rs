@@ -11,6 +11,8 @@ use super::session::{EndCause, Session};
 use crate::answered::{Reply, RequestKey};
 use crate::event::{Event, Remembered, SessionClosing};
 use crate::identifier::{SessionId, VnoId};
+use crate::money::Amount;
+use crate::party::Vno;
 use crate::state::State;
 use crate::sweep::{Sweep, SweepPurpose};
 use crate::time::Timestamp;
@@ -25,6 +27,17 @@ pub(super) fn close_gate(state: &State, vno: VnoId) -> SmallVec<[Event; 2]> {
         Event::VnoCreditGate(vno, true),
         Event::SweepBegun(new_sweep(state, SweepPurpose::AbortVno(vno))),
     ])
+}
+
+/// The gate of a VNO without credit opens when this much more comes onto its account and leaves something free.
+pub(crate) fn reopen_gate(state: &State, vno: &Vno, more: Amount) -> Option<Event> {
+    let tally = state.tally(vno.id)?;
+    let free = state
+        .vno_balance(vno.id)
+        .saturating_add(more)
+        .saturating_add(vno.credit_limit)
+        .saturating_sub(tally.held);
+    (tally.credit_exhausted && free.is_positive()).then(|| Event::VnoCreditGate(vno.id, false))
 }
 
 pub(crate) fn new_sweep(state: &State, purpose: SweepPurpose) -> Sweep {

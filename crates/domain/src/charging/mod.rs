@@ -41,7 +41,7 @@ pub(crate) use calls::decide_call;
 pub(crate) use carriers::decide_reroute;
 pub(crate) use draft::Draft;
 pub use draft::{BucketChange, CounterChange, CounterOwner};
-pub(crate) use ending::{Supervision, decide_supervision, end_session, new_sweep};
+pub(crate) use ending::{Supervision, decide_supervision, end_session, new_sweep, reopen_gate};
 pub(crate) use funds::{Charging, Payer};
 pub(crate) use one_time::decide_event;
 pub(crate) use pushes::{abort, decide_peer_state, directive, limit_calls, reauthorise};

@@ -45,6 +45,24 @@ pub struct Context {
     pub origin: Option<Digits>,
 }
 
+impl Context {
+    /// Nothing more is known of it.
+    pub fn new(service: Service, direction: Direction) -> Context {
+        Context {
+            service,
+            direction,
+            destination: None,
+            serving_network: None,
+            access_point: None,
+            is_emergency: false,
+            routing: None,
+            dialled: None,
+            is_unpriced: false,
+            origin: None,
+        }
+    }
+}
+
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]

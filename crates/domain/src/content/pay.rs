@@ -27,18 +27,7 @@ const NOTIFIED_SECONDS: u64 = 24 * 3600;
 
 /// What a purchase looks like to prices, payers and scopes.
 pub(super) fn purchase() -> Context {
-    Context {
-        service: Service::Content,
-        direction: Direction::Originating,
-        destination: None,
-        serving_network: None,
-        access_point: None,
-        is_emergency: false,
-        routing: None,
-        dialled: None,
-        is_unpriced: false,
-        origin: None,
-    }
+    Context::new(Service::Content, Direction::Originating)
 }
 
 pub(crate) fn decide_content(

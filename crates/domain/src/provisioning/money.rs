@@ -143,7 +143,7 @@ impl Desk<'_> {
         };
         let mut events = Events::new();
         events.push(Event::Transferred(Box::new(transfer)));
-        events.extend(self.reopen_gate(vno, money.amount));
+        events.extend(charging::reopen_gate(self.state, vno, money.amount));
         let receipt =
             Receipt::Transfer { vno: id, number, balance: Money::new(balance, money.currency) };
         Ok((receipt, events))

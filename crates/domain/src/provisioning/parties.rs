@@ -6,12 +6,12 @@ use super::{Desk, Events, Outcome, done, invalid};
 use crate::access::{ApiKey, Role};
 use crate::calls::{DestinationRules, TimedRules, VnoCalls};
 use crate::catalogue::PriceListOwner;
-use crate::charging::new_sweep;
+use crate::charging::{new_sweep, reopen_gate};
 use crate::command::{Administer, NewVno, Noun, Receipt, Refused, VnoChange};
 use crate::event::Event;
 use crate::identifier::{ApiKeyId, CarrierId, ContentProviderId, PeerId, PriceListId, VnoId};
 use crate::money::Amount;
-use crate::monthly_fees::{FeeAccount, MonthlyFees, reopened};
+use crate::monthly_fees::{FeeAccount, MonthlyFees};
 use crate::party::{
     Carrier, ContentProvider, FailureHandling, FinalUnitAction, GrantPolicy, Peer, Standing, Vno,
     WholesaleTerms,
@@ -255,14 +255,9 @@ impl Desk<'_> {
             let sweep = new_sweep(self.state, SweepPurpose::LimitCalls(id));
             events.push(Event::SweepBegun(sweep));
         }
-        events.extend(self.reopen_gate(&vno, Amount::ZERO));
+        events.extend(reopen_gate(self.state, &vno, Amount::ZERO));
         events.push(Event::VnoSet(Box::new(vno)));
         Ok((Receipt::Done, events))
-    }
-
-    /// Opens the gate of a VNO whose credit had ended, if it has cover again after `deposit`.
-    pub(super) fn reopen_gate(&self, vno: &Vno, deposit: Amount) -> Option<Event> {
-        reopened(self.state, vno, deposit)
     }
 
     fn owned_list(&self, id: PriceListId, owner: PriceListOwner) -> Result<(), Refused> {

@@ -407,16 +407,8 @@ impl Phone {
                 .into_iter()
                 .collect(),
             context: Context {
-                service: self.service,
-                direction: Direction::Originating,
                 destination: self.destination.as_deref().map(|text| text.parse().expect("digits")),
-                serving_network: None,
-                access_point: None,
-                is_emergency: false,
-                routing: None,
-                dialled: None,
-                is_unpriced: false,
-                origin: None,
+                ..Context::new(self.service, Direction::Originating)
             },
             groups: [group].into_iter().collect(),
             call: None,

@@ -10,7 +10,7 @@ use tandem_domain::routing::{Candidate, Route};
 
 use super::again::{Tried, Way};
 use super::{
-    Asked, BLeg, Call, EARLY_MEDIA_MAX, Io, POST_DIAL_MAX, SILENCE_MAX, Side, State, Target,
+    Asked, BLeg, Call, EARLY_MEDIA_MAX, Io, POST_DIAL_MAX, SILENCE_MAX, Side, State, Target, phones,
 };
 use crate::circuit_switch::sip::headers;
 use crate::circuit_switch::sip::refusals::{self, Refusal};
@@ -289,7 +289,7 @@ impl Call {
     /// The called side answered: from this moment on it costs.
     fn connect(&mut self, io: &mut Io<'_>, message: &Message<'_>) {
         let (has_offer, supports_timer) = (self.a.has_offer, self.a.supports_timer);
-        self.others_know_it_is_answered(io);
+        self.cancel_others(io, Some(phones::ELSEWHERE));
         // No other leg will be made from it.
         self.a.request = Box::default();
         let Some(leg) = &mut self.b else { return };

@@ -6,7 +6,7 @@ use super::again::Way;
 use super::{Call, Io, SILENCE_MAX, Target};
 
 /// What phones that are given up hear when another was picked up (RFC 3326): no call was missed.
-const ELSEWHERE: &[u8] = b"SIP;cause=200;text=\"Call completed elsewhere\"";
+pub(super) const ELSEWHERE: &[u8] = b"SIP;cause=200;text=\"Call completed elsewhere\"";
 
 /// How much a phone's refusal says about the line: one that is switched off says least.
 fn weight(status: u16) -> u8 {
@@ -86,10 +86,6 @@ impl Call {
         }
         self.cancel_others(io, None);
         Some(word)
-    }
-
-    pub(super) fn others_know_it_is_answered(&mut self, io: &mut Io<'_>) {
-        self.cancel_others(io, Some(ELSEWHERE));
     }
 
     /// Gives up all phones but the one whose turn it is.
