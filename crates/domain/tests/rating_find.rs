@@ -178,6 +178,7 @@ fn a_list_with_faults_is_refused_with_all_of_them() {
     let header = PriceListHeader {
         time_zone: "Mars/Olympus".into(),
         discount_basis_points: 10_001,
+        discount_amount: Amount::from_micros(-1),
         ..header()
     };
     let problems = PriceList::compile(header, [rate("1"), nothing]).expect_err("faults");
@@ -185,6 +186,7 @@ fn a_list_with_faults_is_refused_with_all_of_them() {
     let expected = [
         (None, "time_zone"),
         (None, "discount"),
+        (None, "discount_amount"),
         (Some(1), "per"),
         (Some(1), "serving_network"),
         (Some(1), "price"),

@@ -241,6 +241,31 @@ fn a_discount_comes_after_the_minimum_and_before_the_cap() {
 }
 
 #[test]
+fn an_amount_comes_off_after_the_percentage_or_before_it_and_never_below_nothing() {
+    // 1.00 a minute, 0.40 at least; 0.10 and 25 % off; 1.00 at most.
+    let table: &[(bool, &[(u64, &str)])] = &[
+        (false, &[(0, "0.00"), (6, "0.20"), (60, "0.65"), (90, "1.00"), (600, "1.00")]),
+        (true, &[(0, "0.00"), (6, "0.23"), (60, "0.68"), (90, "1.00"), (600, "1.00")]),
+    ];
+    for (discount_amount_first, rows) in table {
+        let header = PriceListHeader {
+            discount_basis_points: 2_500,
+            discount_amount: amount("0.10"),
+            discount_amount_first: *discount_amount_first,
+            ..header()
+        };
+        let list = list(header, "price,minimum_charge,cap\n1.00,0.40,1.00\n");
+        for (used, expected) in *rows {
+            assert_eq!(gross(&list, *used), amount(expected), "{used} s, {discount_amount_first}");
+        }
+    }
+    let small = PriceListHeader { discount_amount: amount("0.10"), ..header() };
+    let list = list(small, "price\n0.05\n");
+    assert_eq!(gross(&list, 60), amount("0.00"), "no money back");
+    assert_eq!(gross(&list, 180), amount("0.05"));
+}
+
+#[test]
 fn the_exact_price_stays_beside_the_rounded_one() {
     let list = list(header(), "price\n0.05\n");
     let quote = list.quote(&voice(None), 7, Timestamp::ZERO).expect("a rate").expect("in range");

@@ -195,6 +195,10 @@ fn check_header(header: &PriceListHeader) -> (TimeZone, Vec<Finding>) {
             refuse(field, format!("expected 0 to 10000 basis points, found {value}"));
         }
     }
+    if header.discount_amount.is_negative() {
+        let found = header.discount_amount;
+        refuse("discount_amount", format!("expected no negative amount, found {found}"));
+    }
     if header.valid_to.is_some_and(|end| end <= header.valid_from) {
         refuse("valid_to", "expected a time after valid_from".into());
     }

@@ -14,8 +14,11 @@ pub(super) struct Terms {
     /// Millionths in the smallest step of a figure.
     quantum: i128,
     tax: Tax,
-    /// What a discount leaves, in basis points; 10000 when there is none.
+    /// What a percentage off leaves, in basis points; 10000 when there is none.
     payable: i128,
+    /// Millionths off every charge, and whether they come off before the percentage.
+    off: i128,
+    off_first: bool,
 }
 
 /// How far the exact price of a leg may go.
@@ -42,6 +45,8 @@ impl Terms {
             quantum: header.rounding.quantum(),
             tax: header.tax,
             payable: BASIS - i128::from(header.discount_basis_points),
+            off: i128::from(header.discount_amount.micros()),
+            off_first: header.discount_amount_first,
         }
     }
 
@@ -90,13 +95,30 @@ impl Terms {
         if price.minimum_charge.is_positive() {
             total = total.max(i128::from(price.minimum_charge.micros()) * per);
         }
+        if self.off_first {
+            total = self.with_amount_off(total, per)?;
+        }
         if self.payable != BASIS {
             total = total.checked_mul(self.payable).ok_or(Overflow)?;
+        }
+        if !self.off_first {
+            total = self.with_amount_off(total, divisor)?;
         }
         if let Some(cap) = price.cap {
             total = total.min(i128::from(cap.micros()).checked_mul(divisor).ok_or(Overflow)?);
         }
         Ok(total)
+    }
+
+    /// Nothing is ever given because of it: what is owed ends at zero, and a credit stays as it is.
+    fn with_amount_off(&self, total: i128, divisor: i128) -> Result<i128, Overflow> {
+        let off = self.off.checked_mul(divisor).ok_or(Overflow)?;
+        Ok(if total > 0 { total.checked_sub(off).ok_or(Overflow)?.max(0) } else { total })
+    }
+
+    /// The greatest total that is no more than `left` with the amount off.
+    fn before_amount_off(&self, left: i128, divisor: i128) -> i128 {
+        if left < 0 { left } else { left.saturating_add(self.off.saturating_mul(divisor)) }
     }
 
     /// On, or contained in, a rounded figure; to the same digits, half-up.
@@ -126,11 +148,17 @@ impl Terms {
         }
         let per = i128::from(price.per);
         let mut total = self.greatest_rounding_to(listed, divisor);
+        if !self.off_first {
+            total = self.before_amount_off(total, divisor);
+        }
         if self.payable == 0 {
             return if total >= 0 { Ceiling::Unlimited } else { Ceiling::Nothing };
         }
         if self.payable != BASIS {
             total = divide_down(total, self.payable);
+        }
+        if self.off_first {
+            total = self.before_amount_off(total, per);
         }
         if price.minimum_charge.is_positive()
             && total < i128::from(price.minimum_charge.micros()) * per

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::civil::Date;
 use minicbor::{Decode, Encode};
 
-use crate::money::{Currency, Rounding};
+use crate::money::{Amount, Currency, Rounding};
 use crate::period::WeeklyWindow;
 use crate::time::Timestamp;
 
@@ -47,6 +47,14 @@ pub struct PriceListHeader {
     /// the session began prices all of it.
     #[n(12)]
     pub switch_at_band_edge: bool,
+    /// Taken off every charge before the cap, never below nothing.
+    #[n(13)]
+    #[cbor(default)]
+    pub discount_amount: Amount,
+    /// The amount is taken off before the percentage; if not, after it.
+    #[n(14)]
+    #[cbor(default)]
+    pub discount_amount_first: bool,
 }
 
 impl PriceListHeader {
@@ -66,6 +74,8 @@ impl PriceListHeader {
             holidays_count_as: Weekday::Sunday,
             discount_basis_points: 0,
             switch_at_band_edge: false,
+            discount_amount: Amount::ZERO,
+            discount_amount_first: false,
         }
     }
 

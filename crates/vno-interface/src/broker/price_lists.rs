@@ -57,8 +57,12 @@ pub struct PriceListQuery {
     pub holidays: Option<String>,
     /// Running sessions change their price at the edge of a band.
     pub switch_at_band_edge: Option<bool>,
-    /// Taken off every charge, in hundredths of a percent.
+    /// Taken off every charge before its cap, in hundredths of a percent.
     pub discount_basis_points: Option<u16>,
+    /// Taken off every charge before its cap, such as `0.05`; what is owed ends at zero.
+    pub discount_amount: Option<String>,
+    /// The amount is taken off before the percentage; if not, after it.
+    pub discount_amount_first: Option<bool>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -97,6 +101,9 @@ impl PriceListQuery {
         header.holidays = holidays.map(|day| parse("holidays", day)).collect::<Result<_, _>>()?;
         header.switch_at_band_edge = self.switch_at_band_edge.unwrap_or(false);
         header.discount_basis_points = self.discount_basis_points.unwrap_or(0);
+        let off = self.discount_amount.as_deref().map(|off| parse("discount_amount", off));
+        header.discount_amount = off.transpose()?.unwrap_or(header.discount_amount);
+        header.discount_amount_first = self.discount_amount_first.unwrap_or(false);
         Ok(header)
     }
 }
