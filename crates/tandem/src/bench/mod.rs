@@ -4,6 +4,7 @@ mod charging;
 mod content;
 mod deck;
 mod diameter;
+mod disk;
 mod memory;
 mod process;
 mod rating;
@@ -98,6 +99,11 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
         );
     }
     figures.insert("stolen_percent".into(), stolen.into());
+    if !matches!(arguments.what, Bench::Rating(_) | Bench::Memory(_) | Bench::Restart(_)) {
+        let (usual, p99) = disk::sync_alone()?;
+        println!("the disk alone: a block is durable after p50 {usual:?}, p99 {p99:?}");
+        figures.insert("disk_sync_p99_ms".into(), millis(p99));
+    }
     if json {
         println!("{}", serde_json::Value::Object(figures));
     }
