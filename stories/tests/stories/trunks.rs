@@ -9,7 +9,7 @@ use stir_protocol::{Attestation, CertificateUrl, Claims, OriginationId, Party, S
 use tandem_simulators::authority::{Authority, Key, Kind, VALID};
 
 use crate::sipp::{Scenario, sipp};
-use crate::telephony::{ABROAD, ANN, Telephony, calls_and_hangs_up};
+use crate::telephony::{ABROAD, ANN, Telephony, calls_and_hangs_up, talks};
 
 #[test]
 fn a_carrier_that_asks_who_calls_is_told_and_the_call_is_charged_as_any_other() {
@@ -46,6 +46,35 @@ fn a_carrier_that_asks_who_calls_is_told_and_the_call_is_charged_as_any_other() 
     // Two begun seconds.
     assert_eq!(world.broker.balance("aria", &ann), "9.998");
     world.audited();
+}
+
+#[test]
+fn who_calls_decides_which_carrier_is_cheapest_and_what_the_call_costs() {
+    if sipp().is_none() {
+        return;
+    }
+    let world = Telephony::build();
+    let ann = world.subscriber(ANN, "ann", "10.00");
+    let by_origin = |usual: &str, hers: &str| {
+        format!(
+            "service,origin,price,per,increment\nvoice,,{usual},60s,1/1\nvoice,4915112,{hers},60s,1/1\n"
+        )
+    };
+    let deck = "/v1/carriers/alpha/decks/deck?currency=EUR&digits=6";
+    world.broker.upload(deck, &by_origin("0.0200", "0.0400"));
+    let retail = "/v1/vnos/aria/price-lists/retail?currency=EUR&digits=6&discount_amount=0.001";
+    world.broker.upload(retail, &by_origin("0.0600", "0.1200"));
+    world.play("origin", ABROAD, calls_and_hangs_up(""), &[(2, hears_the_end())]);
+    let record = &world.records(1)[0];
+    let trail = record["trail"].as_str().unwrap_or_default();
+    assert!(trail.contains("; gamma-1 (margin 0.02); answered"), "{trail}");
+    // Two begun seconds at 0.12 a minute, 0.001 off.
+    assert_eq!(world.broker.balance("aria", &ann), "9.997");
+    world.audited();
+}
+
+fn hears_the_end() -> Scenario {
+    talks().receive("BYE").answer(200, "")
 }
 
 const THEIRS: &str = "https://sti.other.example/theirs.pem";
