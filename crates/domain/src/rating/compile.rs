@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::bands::Bands;
 use super::index::{Condition, Index, Path, Row};
-use super::price_list::{Place, PriceList};
+use super::price_list::{NamedRate, PriceList};
 use super::rate::Rate;
 use super::settle::Terms;
 use super::spec::{Price, RateSpec, Step, Treatment};
@@ -91,9 +91,8 @@ struct Compiler {
     /// Which rate of the input a row is, by the order of input.
     order: Vec<u32>,
     rates: HashMap<Price, u32>,
-    /// Rates by the destination that they are sold for.
-    named: HashMap<(u32, Place), u32>,
-    places: HashMap<Box<str>, Place>,
+    named: HashMap<NamedRate, u32>,
+    places: HashMap<Box<str>, (u32, u32)>,
     names: String,
 }
 
@@ -116,22 +115,22 @@ impl Compiler {
             direction: spec.direction,
             origin: spec.origin,
         };
-        let place = self.place(spec.destination);
+        let (name_start, name_end) = self.place(spec.destination);
         let rates = self.rates.len() as u32;
         let rate = *self.rates.entry(spec.price).or_insert(rates);
         let named = self.named.len() as u32;
-        let rate = *self.named.entry((rate, place)).or_insert(named);
+        let rate = *self.named.entry(NamedRate { rate, name_start, name_end }).or_insert(named);
         self.rows.push(Row { path, condition, rate });
         findings
     }
 
-    fn place(&mut self, name: Box<str>) -> Place {
+    fn place(&mut self, name: Box<str>) -> (u32, u32) {
         match self.places.entry(name) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let start = self.names.len() as u32;
                 self.names.push_str(new.key());
-                *new.insert(Place { start, end: self.names.len() as u32 })
+                *new.insert((start, self.names.len() as u32))
             }
         }
     }
@@ -161,17 +160,15 @@ impl Compiler {
         let mut rates: Vec<(u32, Rate)> =
             self.rates.into_iter().map(|(price, number)| (number, Rate(price))).collect();
         rates.sort_unstable_by_key(|(number, _)| *number);
-        let mut named: Vec<(u32, (u32, Place))> =
+        let mut named: Vec<(u32, NamedRate)> =
             self.named.into_iter().map(|(named, number)| (number, named)).collect();
         named.sort_unstable_by_key(|(number, _)| *number);
-        let (rate_numbers, places) = named.into_iter().map(|(_, named)| named).unzip();
         PriceList {
             terms: Terms::of(&header),
             bands: Bands::of(&header, zone),
             index: Index::build(&rows),
             rates: rates.into_iter().map(|(_, rate)| rate).collect(),
-            rate_numbers,
-            places,
+            named: named.into_iter().map(|(_, named)| named).collect(),
             names: self.names,
             header,
         }

@@ -21,19 +21,18 @@ pub struct PriceList {
     pub(super) bands: Bands,
     pub(super) index: Index,
     pub(super) rates: Vec<Rate>,
-    /// By [`RateIndex`]: which of the rates, and what it is sold for. Apart, since a price is looked up far more
-    /// often than a name, and what is looked up has to be near.
-    pub(super) rate_numbers: Vec<u32>,
-    pub(super) places: Vec<Place>,
+    /// By [`RateIndex`].
+    pub(super) named: Vec<NamedRate>,
     /// The names of the destinations, one after the other.
     pub(super) names: String,
 }
 
-/// Where the name of a destination stands among the names.
+/// A rate together with the destination that it is sold for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    pub start: u32,
-    pub end: u32,
+pub(super) struct NamedRate {
+    pub rate: u32,
+    pub name_start: u32,
+    pub name_end: u32,
 }
 
 /// What something would cost.
@@ -48,7 +47,7 @@ impl fmt::Debug for PriceList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("PriceList");
         shown.field("name", &self.header.name).field("version", &self.header.version);
-        shown.field("rates", &self.len()).finish_non_exhaustive()
+        shown.field("rates", &self.named.len()).finish_non_exhaustive()
     }
 }
 
@@ -72,11 +71,11 @@ impl PriceList {
 
     /// How many different rates there are.
     pub fn len(&self) -> usize {
-        self.rate_numbers.len()
+        self.named.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.rate_numbers.is_empty()
+        self.named.is_empty()
     }
 
     /// The most specific rate that matches: the longest prefix of the destination decides, then the longest code
@@ -88,16 +87,15 @@ impl PriceList {
 
     /// None for an index of another version.
     pub fn rate(&self, index: RateIndex) -> Option<&Rate> {
-        let number = *self.rate_numbers.get(index.position())?;
-        self.rates.get(number as usize)
+        let named = self.named.get(index.position())?;
+        self.rates.get(named.rate as usize)
     }
 
     /// The name of the destination or zone that a rate is sold for.
     pub fn destination(&self, index: RateIndex) -> &str {
-        let place = self.places.get(index.position());
-        place
-            .and_then(|place| self.names.get(place.start as usize..place.end as usize))
-            .unwrap_or("")
+        let named = self.named.get(index.position());
+        let name = named.and_then(|n| self.names.get(n.name_start as usize..n.name_end as usize));
+        name.unwrap_or("")
     }
 
     pub fn band_at(&self, at: Timestamp) -> BandIndex {
