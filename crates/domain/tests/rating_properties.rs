@@ -31,19 +31,21 @@ fn any_header() -> impl Strategy<Value = PriceListHeader> {
     ];
     let discount = prop_oneof![3 => Just(0u16), 1 => 0u16..=10_000];
     let tax = prop_oneof![1 => Just(0u16), 3 => 0u16..=10_000];
-    let off = prop_oneof![2 => Just(0i64), 1 => 0i64..3_000_000].prop_map(Amount::from_micros);
-    let discount = (discount, off, any::<bool>());
+    let amount = prop_oneof![2 => Just(0i64), 1 => 0i64..3_000_000].prop_map(Amount::from_micros);
+    let discount = (discount, amount, any::<bool>());
     (mode, 0u8..=6, kind, tax, discount, proptest::collection::vec(window, 1..4), zone).prop_map(
-        |(mode, digits, kind, basis_points, discount, windows, zone)| PriceListHeader {
-            rounding: RoundingRule { mode, digits },
-            tax: Tax { basis_points, kind },
-            discount_basis_points: discount.0,
-            discount_amount: discount.1,
-            discount_amount_first: discount.2,
-            time_zone: zone.into(),
-            bands: vec![TimeBand { name: "other".into(), windows }],
-            switch_at_band_edge: true,
-            ..PriceListHeader::plain("any", Currency::EUR)
+        |(mode, digits, kind, basis_points, (discount, amount, amount_first), windows, zone)| {
+            PriceListHeader {
+                rounding: RoundingRule { mode, digits },
+                tax: Tax { basis_points, kind },
+                discount_basis_points: discount,
+                discount_amount: amount,
+                discount_amount_first: amount_first,
+                time_zone: zone.into(),
+                bands: vec![TimeBand { name: "other".into(), windows }],
+                switch_at_band_edge: true,
+                ..PriceListHeader::plain("any", Currency::EUR)
+            }
         },
     )
 }

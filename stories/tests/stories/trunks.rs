@@ -64,17 +64,14 @@ fn who_calls_decides_which_carrier_is_cheapest_and_what_the_call_costs() {
     world.broker.upload(deck, &by_origin("0.0200", "0.0400"));
     let retail = "/v1/vnos/aria/price-lists/retail?currency=EUR&digits=6&discount_amount=0.001";
     world.broker.upload(retail, &by_origin("0.0600", "0.1200"));
-    world.play("origin", ABROAD, calls_and_hangs_up(""), &[(2, hears_the_end())]);
+    let called = talks().receive("BYE").answer(200, "");
+    world.play("origin", ABROAD, calls_and_hangs_up(""), &[(2, called)]);
     let record = &world.records(1)[0];
     let trail = record["trail"].as_str().unwrap_or_default();
     assert!(trail.contains("; gamma-1 (margin 0.02); answered"), "{trail}");
     // Two begun seconds at 0.12 a minute, 0.001 off.
     assert_eq!(world.broker.balance("aria", &ann), "9.997");
     world.audited();
-}
-
-fn hears_the_end() -> Scenario {
-    talks().receive("BYE").answer(200, "")
 }
 
 const THEIRS: &str = "https://sti.other.example/theirs.pem";

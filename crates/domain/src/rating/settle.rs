@@ -17,8 +17,8 @@ pub(super) struct Terms {
     /// What a percentage off leaves, in basis points; 10000 when there is none.
     payable: i128,
     /// Millionths off every charge, and whether they come off before the percentage.
-    off: i128,
-    off_first: bool,
+    amount_off: i128,
+    amount_off_first: bool,
 }
 
 /// How far the exact price of a leg may go.
@@ -45,8 +45,8 @@ impl Terms {
             quantum: header.rounding.quantum(),
             tax: header.tax,
             payable: BASIS - i128::from(header.discount_basis_points),
-            off: i128::from(header.discount_amount.micros()),
-            off_first: header.discount_amount_first,
+            amount_off: i128::from(header.discount_amount.micros()),
+            amount_off_first: header.discount_amount_first,
         }
     }
 
@@ -95,14 +95,14 @@ impl Terms {
         if price.minimum_charge.is_positive() {
             total = total.max(i128::from(price.minimum_charge.micros()) * per);
         }
-        if self.off_first {
-            total = self.with_amount_off(total, per)?;
+        if self.amount_off_first {
+            total = self.less_amount_off(total, per)?;
         }
         if self.payable != BASIS {
             total = total.checked_mul(self.payable).ok_or(Overflow)?;
         }
-        if !self.off_first {
-            total = self.with_amount_off(total, divisor)?;
+        if !self.amount_off_first {
+            total = self.less_amount_off(total, divisor)?;
         }
         if let Some(cap) = price.cap {
             total = total.min(i128::from(cap.micros()).checked_mul(divisor).ok_or(Overflow)?);
@@ -111,14 +111,14 @@ impl Terms {
     }
 
     /// Nothing is ever given because of it: what is owed ends at zero, and a credit stays as it is.
-    fn with_amount_off(&self, total: i128, divisor: i128) -> Result<i128, Overflow> {
-        let off = self.off.checked_mul(divisor).ok_or(Overflow)?;
-        Ok(if total > 0 { total.checked_sub(off).ok_or(Overflow)?.max(0) } else { total })
+    fn less_amount_off(&self, total: i128, divisor: i128) -> Result<i128, Overflow> {
+        let amount = self.amount_off.checked_mul(divisor).ok_or(Overflow)?;
+        Ok(if total > 0 { total.checked_sub(amount).ok_or(Overflow)?.max(0) } else { total })
     }
 
     /// The greatest total that is no more than `left` with the amount off.
     fn before_amount_off(&self, left: i128, divisor: i128) -> i128 {
-        if left < 0 { left } else { left.saturating_add(self.off.saturating_mul(divisor)) }
+        if left < 0 { left } else { left.saturating_add(self.amount_off.saturating_mul(divisor)) }
     }
 
     /// On, or contained in, a rounded figure; to the same digits, half-up.
@@ -148,7 +148,7 @@ impl Terms {
         }
         let per = i128::from(price.per);
         let mut total = self.greatest_rounding_to(listed, divisor);
-        if !self.off_first {
+        if !self.amount_off_first {
             total = self.before_amount_off(total, divisor);
         }
         if self.payable == 0 {
@@ -157,7 +157,7 @@ impl Terms {
         if self.payable != BASIS {
             total = divide_down(total, self.payable);
         }
-        if self.off_first {
+        if self.amount_off_first {
             total = self.before_amount_off(total, per);
         }
         if price.minimum_charge.is_positive()

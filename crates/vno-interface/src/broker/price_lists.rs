@@ -101,8 +101,9 @@ impl PriceListQuery {
         header.holidays = holidays.map(|day| parse("holidays", day)).collect::<Result<_, _>>()?;
         header.switch_at_band_edge = self.switch_at_band_edge.unwrap_or(false);
         header.discount_basis_points = self.discount_basis_points.unwrap_or(0);
-        let off = self.discount_amount.as_deref().map(|off| parse("discount_amount", off));
-        header.discount_amount = off.transpose()?.unwrap_or(header.discount_amount);
+        if let Some(amount) = &self.discount_amount {
+            header.discount_amount = parse("discount_amount", amount)?;
+        }
         header.discount_amount_first = self.discount_amount_first.unwrap_or(false);
         Ok(header)
     }
