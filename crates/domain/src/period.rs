@@ -1,6 +1,6 @@
 //! Billing periods and weekly windows, by the rules of a named time zone.
 
-use jiff::civil::{DateTime, Weekday};
+use jiff::civil::{Date, DateTime, Weekday, date};
 use jiff::tz::TimeZone;
 use jiff::{ToSpan, ZonedDateTime};
 use minicbor::{Decode, Encode};
@@ -97,12 +97,19 @@ pub fn is_time_zone(name: &str) -> bool {
 
 /// The calendar month that holds `at`, as year × 12 + month: the period of monthly counters.
 pub fn calendar_month(at: Timestamp, time_zone: &str) -> u32 {
-    let date = if time_zone == "UTC" {
-        at.to_jiff().to_zoned_datetime(TimeZone::UTC).date()
-    } else {
-        at.to_jiff().to_zoned_datetime(zone(time_zone)).date()
-    };
+    let date = local_date(at, time_zone);
     u32::try_from(i32::from(date.year()) * 12 + i32::from(date.month())).unwrap_or(0)
+}
+
+/// The calendar day that holds `at`, in days since 1970-01-01: the period of daily counters.
+pub fn calendar_day(at: Timestamp, time_zone: &str) -> u32 {
+    let hours = date(1970, 1, 1).duration_until(local_date(at, time_zone)).as_hours();
+    u32::try_from(hours / 24).unwrap_or(0)
+}
+
+fn local_date(at: Timestamp, time_zone: &str) -> Date {
+    let zone = if time_zone == "UTC" { TimeZone::UTC } else { zone(time_zone) };
+    at.to_jiff().to_zoned_datetime(zone).date()
 }
 
 /// The calendar month written `YYYY-MM`, as [`calendar_month`] counts them.

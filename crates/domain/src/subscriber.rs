@@ -327,13 +327,14 @@ impl SubscriptionState {
     }
 }
 
-/// Use so far in one calendar month, for prices with tiers.
+/// Use or money so far in one calendar month or day, for prices with tiers and caps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Counter {
     #[n(0)]
     pub key: CounterKey,
+    /// Which month or day.
     #[n(1)]
-    pub month: u32,
+    pub period: u32,
     #[n(2)]
     pub total: u64,
 }
@@ -345,21 +346,46 @@ pub struct CounterKey {
     pub list: crate::identifier::PriceListId,
     #[n(1)]
     pub counter: u16,
+    #[n(2)]
+    #[cbor(default)]
+    pub of: Counted,
 }
 
-/// The counter's total in `month`; zero when it last counted another month.
-pub fn counted(counters: &[Counter], key: CounterKey, month: u32) -> u64 {
-    let found = counters.iter().find(|counter| counter.key == key);
-    found.filter(|counter| counter.month == month).map_or(0, |counter| counter.total)
+/// What a counter counts, and for how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Counted {
+    /// Use, or money spent, in a calendar month.
+    #[n(0)]
+    #[default]
+    Month,
+    /// What was charged under a cap per day.
+    #[n(1)]
+    CappedDay,
+    /// What was charged under a cap per month.
+    #[n(2)]
+    CappedMonth,
 }
 
-/// Counts `units` more, starting anew in a new month.
-pub fn count(counters: &mut Vec<Counter>, key: CounterKey, month: u32, units: u64) {
-    match counters.iter_mut().find(|counter| counter.key == key) {
-        Some(counter) if counter.month == month => {
-            counter.total = counter.total.saturating_add(units)
-        }
-        Some(counter) => (counter.month, counter.total) = (month, units),
-        None => counters.push(Counter { key, month, total: units }),
+/// The counter's total in that period; zero when it is known no more.
+pub fn counted(counters: &[Counter], key: CounterKey, period: u32) -> u64 {
+    let found = counters.iter().find(|counter| counter.key == key && counter.period == period);
+    found.map_or(0, |counter| counter.total)
+}
+
+/// Counts `units` more, starting anew in a new period. What caps look at is kept for the period before, too: use
+/// that was granted in it may be reported later.
+pub fn count(counters: &mut Vec<Counter>, key: CounterKey, period: u32, units: u64) {
+    let same = |counter: &Counter| counter.key == key;
+    if let Some(counter) = counters.iter_mut().find(|one| same(one) && one.period == period) {
+        counter.total = counter.total.saturating_add(units);
+        return;
     }
+    let kept = if key.of == Counted::Month { 0 } else { 1 };
+    let newest = counters.iter().filter(|one| same(one)).map(|one| one.period).max();
+    if newest.is_some_and(|newest| period.saturating_add(kept) < newest) {
+        return;
+    }
+    counters.retain(|counter| !same(counter) || counter.period.saturating_add(kept) >= period);
+    counters.push(Counter { key, period, total: units });
 }

@@ -2,7 +2,6 @@
 
 mod world;
 
-use tandem_domain::catalogue::PriceListOwner;
 use tandem_domain::command::*;
 use tandem_domain::identifier::*;
 use tandem_domain::money::Amount;
@@ -10,8 +9,6 @@ use tandem_domain::rating::RateSpec;
 use tandem_domain::service::Service;
 use tandem_domain::subscriber::Pays;
 use world::{World, amount, untaxed, voice_rate};
-
-const VNO: VnoId = VnoId::new(0);
 
 /// Alice's calls are paid by her employer while its money lasts, then by herself.
 fn shared(company_money: &str, price: impl FnOnce(&mut RateSpec)) -> (World, [SubscriberId; 2]) {
@@ -31,9 +28,7 @@ fn shared(company_money: &str, price: impl FnOnce(&mut RateSpec)) -> (World, [Su
     world.administer(Administer::ChangeLine(LineId::new(alice, 1), Box::new(change)));
     let mut row = voice_rate("0.60", 1, 1);
     price(&mut row);
-    let list = world.install(PriceListOwner::Vno(VNO), "fees", untaxed("fees"), vec![row]);
-    let change = VnoChange { retail: Some(list), ..VnoChange::default() };
-    world.administer(Administer::ChangeVno(VNO, Box::new(change)));
+    world.retail(untaxed("fees"), vec![row]);
     (world, [employer, alice])
 }
 

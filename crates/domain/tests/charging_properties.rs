@@ -72,8 +72,15 @@ proptest! {
         steps in prop::collection::vec(step(), 1..80),
         voice in any::<bool>(),
         clauses in prop::option::of(clauses()),
+        day_cap in prop::option::of(0i64..3_000_000),
     ) {
         let mut world = World::new();
+        if let Some(micros) = day_cap {
+            world.cap_days(Amount::from_micros(micros));
+            // An hour before midnight.
+            world.wait(14 * 3600);
+        }
+        let begun = world.now;
         if let Some(clauses) = clauses {
             let change = VnoChange { clauses: Some(Box::new(clauses)), ..VnoChange::default() };
             world.administer(Administer::ChangeVno(ARIA, Box::new(change)));
@@ -136,6 +143,11 @@ proptest! {
         world.wait(100_000);
         prop_assert_eq!(world.held(alice).micros(), 0, "no hold outlives its session");
         world.assert_balanced();
+        if let Some(micros) = day_cap {
+            let days = (world.now.millis() - begun.millis()) / 86_400_000 + 2;
+            let net = world.ledger(LedgerAccount::VnoRevenue(ARIA)).micros();
+            prop_assert!(net <= micros * days, "{net} in {days} days");
+        }
         let mut replayed = State::default();
         for record in &world.journal {
             prop_assert!(apply(&mut replayed, record).is_ok());

@@ -5,8 +5,8 @@ use tandem_domain::money::{Amount, Currency};
 use tandem_domain::period::WeeklyWindow;
 use tandem_domain::quantity::Unit;
 use tandem_domain::rating::{
-    BandSteps, Increments, Price, PriceListHeader, Progression, RateSpec, Step, Steps, TimeBand,
-    Treatment, deck,
+    BandSteps, Increments, PeriodCap, Price, PriceListHeader, Progression, RateSpec, Step, Steps,
+    TimeBand, Treatment, deck,
 };
 use tandem_domain::service::{Direction, Service};
 
@@ -134,6 +134,20 @@ fn a_faulty_deck_says_where_what_was_expected_and_what_was_found() {
                 "line 4, progression: expected session, graduated or all-units, found \"tiered\"",
             ],
         ),
+        (
+            "price,cap_per_day,cap_per_month,cap_counter\n1,5,,\n1,,,1\n",
+            &[
+                "line 2, cap_counter: expected the number of a counter, found nothing",
+                "line 3, cap_counter: expected a cap per day or per month beside it",
+            ],
+        ),
+        (
+            "price,cap_per_month,cap_counter,progression,counter\n1,-5,1,all-units,1\n",
+            &[
+                "line 2, cap_per_month: expected no negative amount, found -5.00",
+                "line 2, cap_counter: expected no cap of a period with all-units prices",
+            ],
+        ),
         ("price\n-1\n", &["line 2, price: expected no negative amount, found -1.00"]),
         (
             "price,serving_network\n1,2620100\n",
@@ -195,11 +209,15 @@ fn any_price() -> impl Strategy<Value = Price> {
     let bands = proptest::option::of(any_steps())
         .prop_map(move |steps| steps.map(|steps| BandSteps { band, steps }).into_iter().collect());
     let numbers = (1u64..1_000_000, 1u64..1_000, 1u64..1_000, 0u64..1_000, 0u64..10);
-    let amounts = (amount(), amount(), proptest::option::of(amount()));
+    let period_cap = (0u16..9, amount(), proptest::option::of(amount())).prop_map(
+        |(counter, per_day, per_month)| PeriodCap { counter, per_day: Some(per_day), per_month },
+    );
+    let caps = (proptest::option::of(amount()), proptest::option::of(period_cap));
+    let amounts = (amount(), amount(), caps);
     (numbers, amounts, progression, any_steps(), bands).prop_map(
         |(
             (per, first, next, minimum_units, grace_units),
-            (setup_fee, minimum_charge, cap),
+            (setup_fee, minimum_charge, (cap, period_cap)),
             progression,
             steps,
             bands,
@@ -214,6 +232,9 @@ fn any_price() -> impl Strategy<Value = Price> {
             minimum_units,
             grace_units,
             cap,
+            period_cap: period_cap
+                .filter(|_| !matches!(progression, Progression::AllUnits(_)))
+                .map(Box::new),
             ..Price::flat(Unit::Events, 1, Amount::ZERO)
         },
     )

@@ -6,9 +6,9 @@ use tandem_domain::money::{Amount, Currency, Rounding};
 use tandem_domain::period::WeeklyWindow;
 use tandem_domain::quantity::Unit;
 use tandem_domain::rating::{
-    BandIndex, BandSteps, Exact, Increments, LegSoFar, Price, PriceList, PriceListHeader,
-    Progression, Rate, RateQuery, RateSpec, RoundingRule, Schedule, Step, Steps, Tax, TaxKind,
-    TimeBand,
+    BandIndex, BandSteps, CapSoFar, Charge, Exact, Increments, LegSoFar, Price, PriceList,
+    PriceListHeader, Progression, Rate, RateQuery, RateSpec, RoundingRule, Schedule, Step, Steps,
+    Tax, TaxKind, TimeBand,
 };
 use tandem_domain::service::{Direction, Service};
 use tandem_domain::time::Timestamp;
@@ -131,9 +131,25 @@ fn any_time() -> impl Strategy<Value = Timestamp> {
     (1_700_000_000_000i64..1_900_000_000_000).prop_map(Timestamp::from_millis)
 }
 
-fn gross(list: &PriceList, rate: &Rate, at: Timestamp, units: u64) -> Amount {
+fn charge(list: &PriceList, rate: &Rate, at: Timestamp, units: u64, cap: &CapSoFar) -> Charge {
     let exact = list.cost(rate, Schedule::Clock { at }, 0, units).expect("in range");
-    list.settle(rate, exact, units > 0).expect("in range").gross
+    list.settle(rate, exact, units > 0, cap).expect("in range")
+}
+
+fn gross(list: &PriceList, rate: &Rate, at: Timestamp, units: u64) -> Amount {
+    charge(list, rate, at, units, &CapSoFar::default()).gross
+}
+
+/// What the cap of a day or month leaves.
+fn any_room() -> impl Strategy<Value = Option<Amount>> {
+    let micros = prop_oneof![1 => Just(0i64), 2 => 0i64..5_000_000, 2 => 0i64..300_000_000];
+    proptest::option::of(micros.prop_map(Amount::from_micros))
+}
+
+/// A leg with this charge, and what is left from then on.
+fn after(list: &PriceList, charge: &Charge, room: Option<Amount>) -> CapSoFar {
+    let charged = list.listed(charge.net, charge.tax);
+    CapSoFar { charged, forgiven: charge.forgiven, room }
 }
 
 proptest! {
@@ -186,6 +202,31 @@ proptest! {
     }
 
     #[test]
+    fn slices_under_the_cap_of_a_day_cost_together_what_the_whole_costs_and_no_more_than_it_leaves(
+        header in any_header(), price in any_price(), at in any_time(), slices in proptest::collection::vec(0u64..2_000, 1..12),
+        room in any_room(),
+    ) {
+        let list = compiled(header, price);
+        let rate = only_rate(&list);
+        let begun = CapSoFar { room, ..CapSoFar::default() };
+        let (mut used, mut cap, mut sliced) = (0, begun, None);
+        for slice in slices {
+            used += slice;
+            let now = charge(&list, rate, at, used, &cap);
+            let listed = list.listed(now.net, now.tax);
+            prop_assert!(listed >= cap.charged, "nothing is given back");
+            let spent = listed.saturating_sub(cap.charged);
+            cap = after(&list, &now, cap.room.map(|room| room.saturating_sub(spent)));
+            sliced = Some(now);
+        }
+        let whole = charge(&list, rate, at, used, &begun);
+        prop_assert_eq!(sliced, Some(whole));
+        prop_assert!(room.is_none_or(|room| cap.charged <= room));
+        let uncapped = charge(&list, rate, at, used, &CapSoFar::default());
+        prop_assert_eq!(cap.charged.saturating_add(cap.forgiven), list.listed(uncapped.net, uncapped.tax));
+    }
+
+    #[test]
     fn pieces_of_a_call_follow_the_band_of_each_second(
         header in any_header(), at in any_time(), seconds in 0u64..400_000, probes in proptest::collection::vec(0u64..400_000, 8),
     ) {
@@ -211,20 +252,25 @@ proptest! {
     fn money_covers_exactly_what_it_pays_for(
         header in any_header(), price in any_price(), at in any_time(),
         used in 0u64..4_000, budget in 0i64..200_000_000, units_max in 0u64..50_000,
+        // The second is that of another day, when the first is not what was left.
+        rooms in prop_oneof![Just((None, None)), (any_room(), any_room()).prop_filter("both have a cap", |(a, b)| a.is_some() == b.is_some())],
     ) {
         let list = compiled(header, price);
         let rate = only_rate(&list);
-        let charged = gross(&list, rate, at, used);
+        let before = charge(&list, rate, at, used, &CapSoFar { room: rooms.0, ..CapSoFar::default() });
+        let cap = after(&list, &before, rooms.1);
+        let charged = before.gross;
         let leg = LegSoFar {
             exact: list.cost(rate, Schedule::Clock { at }, 0, used).expect("in range"),
             position: used,
             any_units: used > 0,
             charged,
+            cap,
         };
         let schedule = Schedule::Clock { at: at.plus_seconds(used) };
         let budget = Amount::from_micros(budget);
         let units = list.affordable(rate, &leg, budget, units_max, schedule);
-        let further = |units| gross(&list, rate, at, used + units).micros() - charged.micros();
+        let further = |units| charge(&list, rate, at, used + units, &cap).gross.micros() - charged.micros();
         prop_assert!(units <= units_max);
         if units > 0 {
             prop_assert!(further(units) <= budget.micros(), "{units} cost {}", further(units));
@@ -246,7 +292,7 @@ proptest! {
         let units = list.affordable_net(rate, &LegSoFar::default(), Amount::ZERO, budget, units_max, fixed);
         let net = |units| {
             let exact = list.cost(rate, fixed, 0, units).expect("in range");
-            list.settle(rate, exact, units > 0).expect("in range").net
+            list.settle(rate, exact, units > 0, &CapSoFar::default()).expect("in range").net
         };
         prop_assert!(net(units) <= budget);
         if units < units_max {
@@ -267,7 +313,7 @@ proptest! {
         let units = list.affordable(rate, &leg, budget, units_max, fixed);
         let gross = |units| {
             let exact = list.cost(rate, fixed, position, units).expect("in range");
-            list.settle(rate, exact, true).expect("in range").gross
+            list.settle(rate, exact, true, &CapSoFar::default()).expect("in range").gross
         };
         for point in 1..=units {
             prop_assert!(gross(point) <= budget, "{point} of {units}");
@@ -278,11 +324,12 @@ proptest! {
     }
 
     #[test]
-    fn net_and_tax_are_the_gross(header in any_header(), price in any_price(), at in any_time(), units in 0u64..100_000) {
+    fn net_and_tax_are_the_gross(
+        header in any_header(), price in any_price(), at in any_time(), units in 0u64..100_000, room in any_room(),
+    ) {
         let list = compiled(header, price);
         let rate = only_rate(&list);
-        let exact = list.cost(rate, Schedule::Clock { at }, 0, units).expect("in range");
-        let charge = list.settle(rate, exact, units > 0).expect("in range");
+        let charge = charge(&list, rate, at, units, &CapSoFar { room, ..CapSoFar::default() });
         prop_assert_eq!(charge.net.checked_add(charge.tax), Ok(charge.gross));
         prop_assert!(!charge.net.is_negative() && !charge.tax.is_negative());
     }

@@ -2,8 +2,8 @@
 
 use tandem_domain::money::{Amount, Currency, Rounding};
 use tandem_domain::rating::{
-    BandIndex, Exact, LegSoFar, PriceList, PriceListHeader, Rate, RateQuery, RoundingRule,
-    Schedule, Tax, TaxKind, deck,
+    BandIndex, CapSoFar, Exact, LegSoFar, PriceList, PriceListHeader, Rate, RateQuery,
+    RoundingRule, Schedule, Tax, TaxKind, deck,
 };
 use tandem_domain::service::{Direction, Service};
 use tandem_domain::time::Timestamp;
@@ -353,6 +353,7 @@ fn a_leg_without_tax_is_limited_by_its_net() {
         position: 3,
         any_units: true,
         charged: amount("3.57"),
+        cap: CapSoFar::default(),
     };
     assert_eq!(list.affordable(rate, &leg, amount("2.38"), 100, fixed), 2);
     assert_eq!(list.affordable(rate, &leg, amount("2.37"), 100, fixed), 1);
@@ -368,7 +369,10 @@ fn a_negative_charge_appears_when_a_tier_makes_earlier_units_cheaper() {
     );
     let rate = only_rate(&list);
     let exact = rate.cost(BandIndex::STANDARD, 100, 110).expect("in range");
-    assert_eq!(list.settle(rate, exact, true).expect("in range").gross, amount("-80"));
+    assert_eq!(
+        list.settle(rate, exact, true, &CapSoFar::default()).expect("in range").gross,
+        amount("-80")
+    );
 }
 
 #[test]
@@ -376,7 +380,7 @@ fn figures_out_of_range_are_errors() {
     let list = list(header(), "price,per\n1000000,1\n");
     let rate = only_rate(&list);
     let exact = rate.cost(BandIndex::STANDARD, 0, u64::MAX).expect("fits before rounding");
-    assert!(list.settle(rate, exact, true).is_err());
+    assert!(list.settle(rate, exact, true, &CapSoFar::default()).is_err());
     assert!(exact.checked_add(exact).is_ok());
     let fixed = Schedule::Fixed(BandIndex::STANDARD);
     assert!(list.cost(rate, fixed, 1, u64::MAX).is_err());

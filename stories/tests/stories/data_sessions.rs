@@ -81,6 +81,50 @@ async fn a_gateway_is_told_when_the_price_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_paid_what_a_month_costs_at_most_goes_on_for_nothing_even_after_a_kill() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let broker = Broker::start(&data, None);
+    broker.build_world();
+    let path = "/v1/vnos/aria/price-lists/retail?currency=EUR&digits=6&time_zone=Europe/Berlin";
+    let rows = "service,price,per,cap_per_month,cap_counter\ndata,0.10,1MiB,1.00,7\n";
+    broker.upload(path, rows);
+    let (status, answer) =
+        broker.call("PUT", path, "text/csv", "service,price,cap_per_day\ndata,0.10,5\n");
+    assert_eq!(status, 422, "{answer}");
+    let alice = broker.subscriber("aria", "+491511", "1.00");
+    let (switch, _pushes) = gateway(&broker).await;
+    let mut session = DataSession::new("pgw.wavecom.example;1;1", "491511");
+    let mut left = 15 * MIB;
+    let mut slice = granted(&session.open(&switch).await).min(left);
+    while slice < left {
+        left -= slice;
+        slice = granted(&session.report(&switch, slice).await).min(left);
+    }
+    session.close(&switch, left).await;
+    assert_eq!(broker.balance("aria", &alice), "0.00");
+    let key = broker.key.clone();
+    broker.kill();
+
+    let broker = Broker::start(&data, Some(&key));
+    let (switch, _pushes) = gateway(&broker).await;
+    let mut session = DataSession::new("pgw.wavecom.example;1;2", "491511");
+    let slice = granted(&session.open(&switch).await);
+    assert!(slice > 0, "without money");
+    session.close(&switch, slice).await;
+    assert_eq!(broker.balance("aria", &alice), "0.00");
+    let records = broker.ask("GET", "/v1/vnos/aria/usage-records", Value::Null);
+    let of = |record: usize| {
+        let group = &records["items"][record]["groups"][0];
+        (group["charged"][0]["amount"].clone(), group["beyond_cap"]["amount"].clone())
+    };
+    assert_eq!(of(1), (json!("1.00"), json!("0.50")), "{records}");
+    assert_eq!(of(0).0, json!("0.00"), "{records}");
+    let audit = broker.ask("GET", "/v1/audit", Value::Null);
+    assert_eq!(audit["clean"], true, "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_top_up_during_a_redirect_reaches_the_gateway_and_the_session_goes_on() {
     let directory = tempfile::tempdir().expect("a directory");
     let broker = Broker::start(&directory.path().join("data"), None);

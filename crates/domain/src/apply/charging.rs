@@ -153,7 +153,7 @@ fn move_all(
                 state.carrier_counters.get_mut(id.index()).ok_or("unknown carrier")?
             }
         };
-        subscriber::count(counters, change.key, change.month, change.units);
+        subscriber::count(counters, change.key, change.period, change.units);
     }
     let tally = state.vnos.get_mut(session.vno().index()).ok_or("unknown VNO")?;
     let held = tally.held.micros().checked_add(movements.wholesale_held);

@@ -22,7 +22,7 @@ pub struct BucketChange {
     pub held: i64,
 }
 
-/// Whose cumulative use a tiered price looks at.
+/// Whose cumulative use a tiered price looks at, or whose money a cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum CounterOwner {
     #[n(0)]
@@ -40,7 +40,7 @@ pub struct CounterChange {
     #[n(1)]
     pub key: CounterKey,
     #[n(2)]
-    pub month: u32,
+    pub period: u32,
     #[n(3)]
     pub units: u64,
 }
@@ -93,16 +93,17 @@ impl Draft {
         bucket.balance.saturating_add(balance).saturating_sub(bucket.held.saturating_add(held))
     }
 
-    pub fn counted(&self, owner: CounterOwner, key: CounterKey) -> u64 {
-        let same = self.counters.iter().filter(|c| c.owner == owner && c.key == key);
-        same.fold(0, |sum, change| sum.saturating_add(change.units))
+    pub fn counted(&self, owner: CounterOwner, key: CounterKey, period: u32) -> u64 {
+        let found =
+            self.counters.iter().find(|c| (c.owner, c.key, c.period) == (owner, key, period));
+        found.map_or(0, |change| change.units)
     }
 
-    pub fn count(&mut self, owner: CounterOwner, key: CounterKey, month: u32, units: u64) {
-        let found = self.counters.iter_mut().find(|c| c.owner == owner && c.key == key);
-        match found {
+    pub fn count(&mut self, owner: CounterOwner, key: CounterKey, period: u32, units: u64) {
+        let same = |c: &&mut CounterChange| (c.owner, c.key, c.period) == (owner, key, period);
+        match self.counters.iter_mut().find(same) {
             Some(change) => change.units = change.units.saturating_add(units),
-            None => self.counters.push(CounterChange { owner, key, month, units }),
+            None => self.counters.push(CounterChange { owner, key, period, units }),
         }
     }
 

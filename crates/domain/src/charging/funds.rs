@@ -17,7 +17,7 @@ use crate::period::calendar_month;
 use crate::quantity::Unit;
 use crate::service::{Direction, Service};
 use crate::state::State;
-use crate::subscriber::{Account, Bucket, CounterKey, Line, Pays, Subscriber, counted};
+use crate::subscriber::{Account, Bucket, Counted, CounterKey, Line, Pays, Subscriber, counted};
 use crate::time::Timestamp;
 
 /// What one decision is about.
@@ -31,6 +31,9 @@ pub(crate) struct Charging<'a> {
     pub carrier: CarrierId,
     pub context: &'a Context,
     pub now: Timestamp,
+    /// When what is charged was granted: caps count it in that day and month, so that who reached one is granted
+    /// what follows for nothing whenever it is reported.
+    pub granted_at: Timestamp,
 }
 
 #[derive(Clone, Copy)]
@@ -148,7 +151,7 @@ impl<'a> Charging<'a> {
 
     fn spent_key(&self) -> CounterKey {
         let counter = u16::from(self.line_id.number());
-        CounterKey { list: PriceListId::SPENT_ON_CALLS, counter }
+        CounterKey { list: PriceListId::SPENT_ON_CALLS, counter, of: Counted::Month }
     }
 
     fn spend_max(&self, usage: &Use<'_>) -> Option<Amount> {
@@ -167,7 +170,7 @@ impl<'a> Charging<'a> {
         let owner = CounterOwner::Subscriber(self.subscriber.id);
         let month = calendar_month(self.now, &self.vno.time_zone);
         let counters = self.subscriber.counters.as_deref().map_or(&[][..], Vec::as_slice);
-        let spent = counted(counters, key, month).saturating_add(draft.counted(owner, key));
+        let spent = counted(counters, key, month).saturating_add(draft.counted(owner, key, month));
         let sessions = self.state.sessions_of(self.subscriber.id).iter();
         let own = sessions.filter_map(|id| self.state.sessions.get(id)).filter(|session| {
             session.line == self.line_id && session.context.service == Service::Voice
@@ -218,7 +221,8 @@ impl<'a> Charging<'a> {
     }
 
     fn carried_key(&self) -> (CounterKey, u32) {
-        (CounterKey { list: PriceListId::CARRIED, counter: 0 }, calendar_month(self.now, "UTC"))
+        let key = CounterKey { list: PriceListId::CARRIED, counter: 0, of: Counted::Month };
+        (key, calendar_month(self.now, "UTC"))
     }
 
     /// What the carrier was promised this month, if anything.

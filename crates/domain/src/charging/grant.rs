@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::draft::{CounterOwner, Draft};
 use super::funds::{Charging, Payer};
 use super::group::{Group, PayerLeg, Phase};
-use super::hold::{hold_retail, price_pieces};
+use super::hold::hold_retail;
 use super::rates::{Priced, retail_of};
 use super::request::{Declined, FinalUnit, Granted, GroupOutcome, UnitCounts};
 use super::settle::{Beside, schedule, so_far};
@@ -18,7 +18,7 @@ use crate::catalogue::Use;
 use crate::money::Amount;
 use crate::party::{FinalUnitAction, GrantPolicy};
 use crate::quantity::Unit;
-use crate::rating::{BandIndex, Charge, LegSoFar, Rate};
+use crate::rating::{LegSoFar, Rate};
 use crate::subscriber::Pays;
 use crate::time::Timestamp;
 
@@ -122,16 +122,6 @@ fn plan_whole<'a>(
         is_time_limit: false,
         tariff_change: None,
     })
-}
-
-/// The price of these units and nothing before them.
-pub(super) fn price_alone(
-    priced: &Priced<'_>,
-    position: u64,
-    pieces: &[(BandIndex, u64)],
-) -> Option<Charge> {
-    let nothing = LegSoFar { position, ..LegSoFar::default() };
-    price_pieces(priced, &nothing, pieces)
 }
 
 /// What may be granted, before anything is reserved.
@@ -265,7 +255,8 @@ fn retail_cover(
         if payer.pays == Pays::Everything && payer.account.currency == retail.currency() {
             let money = charging.money_free(draft, payer, usage);
             // A few units may round to nothing; without money that is no reason to let them through.
-            if !money.is_positive() && !is_costless(retail.rate) {
+            let leg = || leg_so_far(charging, draft, group, retail, payer, covered);
+            if !money.is_positive() && !is_costless(retail.rate, &leg()) {
                 continue;
             }
             let left = wanted - covered;
@@ -278,7 +269,11 @@ fn retail_cover(
     covered
 }
 
-pub(super) fn is_costless(rate: &Rate) -> bool {
+/// Does nothing that may follow cost anything?
+pub(super) fn is_costless(rate: &Rate, leg: &LegSoFar) -> bool {
+    if leg.cap.is_reached() {
+        return true;
+    }
     let price = rate.price();
     let mut steps = price.steps.iter().chain(price.bands.iter().flat_map(|band| band.steps.iter()));
     steps.all(|step| step.price.is_zero())

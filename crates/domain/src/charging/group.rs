@@ -8,7 +8,7 @@ use crate::identifier::{
     AccountId, BucketId, CarrierId, ContentProviderId, PriceListId, PriceListVersion, VnoId,
 };
 use crate::ledger::{Entry, LedgerAccount};
-use crate::money::{Amount, Currency};
+use crate::money::{Amount, Currency, Money};
 use crate::party::ContentProvider;
 use crate::quantity::Unit;
 use crate::rating::{BandIndex, Exact, RateIndex};
@@ -52,6 +52,10 @@ pub struct Meter {
     pub net: Amount,
     #[n(4)]
     pub tax: Amount,
+    /// Not charged because a day or month had cost all it may, as listed.
+    #[n(5)]
+    #[cbor(default)]
+    pub forgiven: Amount,
 }
 
 /// What every report does for each leg, twice: lists are copied as a whole.
@@ -63,6 +67,7 @@ impl Clone for Meter {
             by_band: SmallVec::from_slice(&self.by_band),
             net: self.net,
             tax: self.tax,
+            forgiven: self.forgiven,
         }
     }
 }
@@ -270,7 +275,7 @@ pub struct Group {
     /// The content provider's account that pays instead of the line's payers.
     #[n(14)]
     pub sponsor: Option<AccountId>,
-    /// When its use was last reported. Kept where a price changes with the hour.
+    /// When its use was last reported and it was granted what it has. Kept where a price depends on it.
     #[n(15)]
     pub reported_at: Option<Timestamp>,
     /// Where the VNO has a pool of the group's unit.
@@ -335,6 +340,14 @@ impl Group {
     /// Money of the retail leg with tax, all payers.
     pub fn retail_gross(&self) -> Amount {
         self.payers.iter().fold(Amount::ZERO, |sum, payer| sum.saturating_add(payer.meter.gross()))
+    }
+
+    /// What caps of a day or month took off the retail leg, as listed.
+    pub fn beyond_cap(&self) -> Option<Money> {
+        let forgiven = self.payers.iter().filter(|payer| payer.meter.forgiven.is_positive());
+        let currency = forgiven.clone().next()?.currency;
+        let sum = forgiven.fold(Amount::ZERO, |sum, p| sum.saturating_add(p.meter.forgiven));
+        Some(Money::new(sum, currency))
     }
 
     pub fn wholesale_net(&self) -> Amount {

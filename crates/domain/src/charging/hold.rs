@@ -106,5 +106,5 @@ pub(super) fn price_pieces(
         exact = exact.checked_add(priced.rate.cost(*band, position, end).ok()?).ok()?;
         position = end;
     }
-    priced.prices.settle(priced.rate, exact, true).ok()
+    priced.prices.settle(priced.rate, exact, true, &so_far.cap).ok()
 }

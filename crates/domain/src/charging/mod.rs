@@ -5,6 +5,7 @@
 
 mod calls;
 mod carriers;
+mod counters;
 mod draft;
 mod emergency;
 mod ending;

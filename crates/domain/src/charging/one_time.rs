@@ -6,13 +6,14 @@ use super::draft::{CounterOwner, Draft};
 use super::emergency::is_emergency;
 use super::funds::Charging;
 use super::grant;
-use super::group::Group;
+use super::group::{Group, Meter};
+use super::hold::price_pieces;
 use super::named;
 use super::rates::{self, retail_of};
 use super::request::{Declined, EventAction, EventAnswer, EventRequest, GroupOutcome, UnitCounts};
 use super::session::Session;
 use super::sessions::{admit, charging, identify, may_carry};
-use super::settle;
+use super::settle::{self, Beside};
 use crate::answered::{Reply, RequestKey};
 use crate::charging::BucketChange;
 use crate::content::{self, ContentEntry, ContentEntryKind, Offered, Payment};
@@ -317,16 +318,11 @@ fn priced_alone(
     let retail = retail_of(charging, &group)?;
     let units = units_of(&group, request.units)?;
     let billable = retail.rate.billable(units);
-    let position = settle::position(
-        charging,
-        &Draft::default(),
-        &retail,
-        CounterOwner::Subscriber(charging.subscriber.id),
-        0,
-    );
+    let owner = CounterOwner::Subscriber(charging.subscriber.id);
+    let nothing = (&Meter::default(), &Beside::default());
+    let so_far = settle::so_far(charging, &Draft::default(), &retail, owner, nothing, 0);
     let pieces = settle::pieces(&retail, charging.now, 0, billable, charging.now);
-    let charge =
-        grant::price_alone(&retail, position, &pieces).ok_or(Declined::AmountOutOfRange)?;
+    let charge = price_pieces(&retail, &so_far, &pieces).ok_or(Declined::AmountOutOfRange)?;
     let own = crate::identifier::AccountId::new(charging.subscriber.id, 1);
     let mut leg = super::group::PayerLeg::new(own, retail.currency());
     (leg.meter.net, leg.meter.tax) = (charge.net, charge.tax);

@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 
 use super::draft::Draft;
 use super::funds::{Charging, Payer};
-use super::grant::price_alone;
 use super::group::{ContentLeg, Group, GroupKey, Leg, Meter, Phase, RateReference, Wholesale};
+use super::hold::price_pieces;
 use super::request::Declined;
 use super::wholesale;
 use crate::digits::Digits;
@@ -13,7 +13,7 @@ use crate::identifier::{AccountId, PriceListId};
 use crate::money::{Amount, Currency};
 use crate::party::Standing;
 use crate::quantity::Unit;
-use crate::rating::{PriceList, Rate, RateQuery};
+use crate::rating::{LegSoFar, PriceList, Rate, RateQuery};
 use crate::subscriber::{Pays, SubscriptionState};
 use crate::time::Timestamp;
 
@@ -109,8 +109,8 @@ fn unpriced(key: GroupKey, at: Timestamp) -> Group {
     }
 }
 
-/// Does any leg's price change with the hour while the session runs?
-pub(super) fn switches(charging: &Charging<'_>, group: &Group) -> bool {
+/// Does any leg's price change with the hour while the session runs, or end at what a day or month costs at most?
+pub(super) fn depends_on_time(charging: &Charging<'_>, group: &Group) -> bool {
     let wholesale = match &group.wholesale {
         Some(Wholesale::Rated(leg)) => Some(leg.rate),
         _ => None,
@@ -118,7 +118,7 @@ pub(super) fn switches(charging: &Charging<'_>, group: &Group) -> bool {
     let cost = group.cost.as_ref().map(|leg| leg.rate);
     let legs = [group.retail, wholesale, cost].into_iter().flatten();
     legs.filter_map(|rate| priced(charging, rate))
-        .any(|priced| priced.prices.switches_at_band_edge())
+        .any(|priced| priced.prices.switches_at_band_edge() || priced.rate.period_cap().is_some())
 }
 
 /// By what carriers and the broker price a call: a ported number by the network that serves it.
@@ -205,7 +205,8 @@ pub(super) fn find<'a>(
     Some(Priced { reference, prices, rate: prices.rate(index)? })
 }
 
-/// The net price of a minute, mebibyte, message or event from this place on the rate's scale on.
+/// The net price of a minute, mebibyte, message or event from this place on the rate's scale on, as listed: caps of a
+/// period do not count.
 pub(super) fn sample(priced: &Priced<'_>, position: u64, at: Timestamp) -> Option<Amount> {
     let units = match priced.rate.unit() {
         Unit::Seconds => 60,
@@ -213,7 +214,8 @@ pub(super) fn sample(priced: &Priced<'_>, position: u64, at: Timestamp) -> Optio
         Unit::Messages | Unit::Events | Unit::Money => 1,
     };
     let pieces = [(priced.prices.band_at(at), priced.rate.billable(units))];
-    price_alone(priced, position, &pieces).map(|charge| charge.net)
+    let nothing = LegSoFar { position, ..LegSoFar::default() };
+    price_pieces(priced, &nothing, &pieces).map(|charge| charge.net)
 }
 
 /// The prices of the subscriber's own offers come before the VNO's general ones.

@@ -94,7 +94,8 @@ pub(crate) fn charging<'a>(
     let vno = state.registry.vno(line_id.vno()).ok_or(Declined::UnknownUser)?;
     let subscriber = state.subscriber(line_id.subscriber()).ok_or(Declined::UnknownUser)?;
     let line = subscriber.line(line_id).ok_or(Declined::UnknownUser)?;
-    Ok(Charging { state, vno, subscriber, line, line_id, carrier, context, now })
+    let granted_at = now;
+    Ok(Charging { state, vno, subscriber, line, line_id, carrier, context, now, granted_at })
 }
 
 /// May this line use this service at all?
@@ -281,7 +282,8 @@ pub(super) fn reroute(
         let begun = rates::begin(&work.charging, key, now);
         let outcome = match begun {
             Ok(group) => {
-                work.groups.push(Group { burst: session.burst, ..group });
+                let reported_at = rates::depends_on_time(&work.charging, &group).then_some(now);
+                work.groups.push(Group { burst: session.burst, reported_at, ..group });
                 let asked = GroupRequest {
                     key,
                     requested: Some(Default::default()),

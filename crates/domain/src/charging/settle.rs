@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::counters::{counter, note_charged, position, room};
 use super::draft::{CounterOwner, Draft};
 use super::funds::{Charging, Payer};
 use super::group::{Draw, Group, Meter, PayerLeg};
@@ -11,10 +12,9 @@ use super::wholesale;
 use crate::catalogue::Use;
 use crate::identifier::AccountId;
 use crate::money::{Amount, Currency, Rounding};
-use crate::period::calendar_month;
 use crate::quantity::Unit;
-use crate::rating::{BandIndex, Exact, LegSoFar, Schedule};
-use crate::subscriber::{CounterKey, Pays, counted};
+use crate::rating::{BandIndex, CapSoFar, Exact, LegSoFar, Schedule};
+use crate::subscriber::Pays;
 use crate::time::Timestamp;
 
 /// Units by the time band in which they fall.
@@ -85,34 +85,6 @@ pub(super) fn schedule(
     Schedule::Fixed(priced.prices.band_at(at))
 }
 
-/// Where on its price scale the next unit stands: within the session, or on a monthly counter.
-pub(super) fn position(
-    charging: &Charging<'_>,
-    draft: &Draft,
-    priced: &Priced<'_>,
-    owner: CounterOwner,
-    in_session: u64,
-) -> u64 {
-    let Some((key, month)) = counter(charging, priced) else {
-        return in_session;
-    };
-    let counters = match owner {
-        CounterOwner::Subscriber(id) => {
-            let subscriber = charging.state.subscriber(id);
-            subscriber.and_then(|s| s.counters.as_deref()).map_or(&[][..], Vec::as_slice)
-        }
-        CounterOwner::Vno(id) => charging.state.tally(id).map_or(&[][..], |tally| &tally.counters),
-        CounterOwner::Carrier(id) => charging.state.carrier_counters(id),
-    };
-    counted(counters, key, month).saturating_add(draft.counted(owner, key))
-}
-
-fn counter(charging: &Charging<'_>, priced: &Priced<'_>) -> Option<(CounterKey, u32)> {
-    let counter = priced.rate.counter()?;
-    let key = CounterKey { list: priced.reference.list, counter };
-    Some((key, calendar_month(charging.now, priced.prices.time_zone())))
-}
-
 /// What other payers of the group were charged: fees, minimum and cap hold once for all of them together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Beside {
@@ -120,6 +92,7 @@ pub(super) struct Beside {
     net: Amount,
     tax: Amount,
     any_units: bool,
+    forgiven: Amount,
 }
 
 impl Beside {
@@ -130,6 +103,7 @@ impl Beside {
             net: sum.net.saturating_add(leg.meter.net),
             tax: sum.tax.saturating_add(leg.meter.tax),
             any_units: sum.any_units || leg.meter.units > 0,
+            forgiven: sum.forgiven.saturating_add(leg.meter.forgiven),
         })
     }
 
@@ -171,14 +145,34 @@ pub(super) fn advance(
     }
     let exact = meter.exact.checked_add(beside.exact).map_err(range)?;
     let any_units = meter.units > 0 || beside.any_units;
-    let charge = priced.prices.settle(priced.rate, exact, any_units).map_err(range)?;
+    let cap = cap_so_far(charging, draft, priced, owner, (meter, beside));
+    let charge = priced.prices.settle(priced.rate, exact, any_units, &cap).map_err(range)?;
     if charge.gross > Amount::LARGEST {
         return Err(Declined::AmountOutOfRange);
     }
     let grown = charge.gross.saturating_sub(beside.gross()).saturating_sub(meter.gross());
     meter.net = charge.net.saturating_sub(beside.net);
     meter.tax = charge.tax.saturating_sub(beside.tax);
+    meter.forgiven = charge.forgiven.saturating_sub(beside.forgiven);
+    let listed = priced.prices.listed(charge.net, charge.tax).saturating_sub(cap.charged);
+    note_charged(charging, draft, priced, owner, listed);
     Ok(grown)
+}
+
+/// Where all payers together stand below the caps of this owner's day and month.
+fn cap_so_far(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    priced: &Priced<'_>,
+    owner: CounterOwner,
+    (meter, beside): (&Meter, &Beside),
+) -> CapSoFar {
+    let net = meter.net.saturating_add(beside.net);
+    CapSoFar {
+        charged: priced.prices.listed(net, meter.tax.saturating_add(beside.tax)),
+        forgiven: meter.forgiven.saturating_add(beside.forgiven),
+        room: room(charging, draft, priced, owner),
+    }
 }
 
 /// The front `units` of the pieces, which are taken off them.
@@ -255,6 +249,7 @@ pub(super) fn so_far(
         position: position(charging, draft, priced, owner, in_session),
         any_units: meter.units > 0 || beside.any_units,
         charged: meter.gross().saturating_add(beside.gross()),
+        cap: cap_so_far(charging, draft, priced, owner, (meter, beside)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The wholesale leg: what the VNO owes the broker for a use, by its terms and the clauses beside them.
 
+use super::counters::position;
 use super::draft::{CounterOwner, Draft};
 use super::funds::Charging;
 use super::grant::is_costless;
@@ -7,14 +8,14 @@ use super::group::{BurstFee, Group, Leg, PoolUse, Wholesale};
 use super::hold::price_pieces;
 use super::rates::{self, Priced, find, priced};
 use super::request::Declined;
-use super::settle::{Beside, advance, derived, pieces, position, schedule, so_far, split_front};
+use super::settle::{Beside, advance, derived, pieces, schedule, so_far, split_front};
 use crate::identifier::PriceListId;
 use crate::money::Amount;
 use crate::party::{Standing, WholesaleTerms};
 use crate::period::calendar_month;
 use crate::quantity::Unit;
 use crate::rating::RateQuery;
-use crate::subscriber::{CounterKey, counted};
+use crate::subscriber::{Counted, CounterKey, counted};
 use crate::time::Timestamp;
 
 /// How the VNO will pay for a group that begins, and the unit of the rate where one prices it.
@@ -92,7 +93,7 @@ pub(super) fn pool(
 }
 
 fn pool_key(charging: &Charging<'_>, unit: Unit) -> (CounterKey, u32) {
-    let key = CounterKey { list: PriceListId::POOLS, counter: unit as u16 };
+    let key = CounterKey { list: PriceListId::POOLS, counter: unit as u16, of: Counted::Month };
     (key, calendar_month(charging.now, &charging.vno.time_zone))
 }
 
@@ -102,7 +103,8 @@ fn pool_left(charging: &Charging<'_>, draft: &Draft, unit: Unit) -> u64 {
     let (Some(pool), Some(tally)) = (pool, charging.state.tally(charging.vno.id)) else { return 0 };
     let (key, month) = pool_key(charging, unit);
     let owner = CounterOwner::Vno(charging.vno.id);
-    let used = counted(&tally.counters, key, month).saturating_add(draft.counted(owner, key));
+    let used =
+        counted(&tally.counters, key, month).saturating_add(draft.counted(owner, key, month));
     let held = tally.pool_held(unit).saturating_add(draft.pool_held(unit));
     let size = pool.per_line.saturating_mul(tally.lines);
     size.saturating_sub(used).saturating_sub(u64::try_from(held).unwrap_or(0))
@@ -307,7 +309,7 @@ pub(super) fn cover(
     let plan = schedule(&rate, group.started_at, done.saturating_add(from_pool), charging.now);
     let rest = further - from_pool;
     // A few units may round to nothing; without money that is no reason to let them through.
-    let has_money = free.is_positive() || is_costless(rate.rate);
+    let has_money = free.is_positive() || is_costless(rate.rate, &so_far);
     let affordable = match rest {
         0 => 0,
         _ if !has_money => 0,

@@ -151,6 +151,7 @@ impl<'a> Work<'a> {
         // Once for the session.
         group.burst = group.burst.filter(|burst| burst.is_owed || !is_owed);
         let reported_at = group.reported_at.unwrap_or(self.heard_at);
+        let charging = Charging { granted_at: reported_at, ..self.charging };
         for used in &asked.used {
             if group.unit == Unit::Money {
                 named::report(&self.charging, &mut self.draft, group, &used.counts)?;
@@ -170,10 +171,11 @@ impl<'a> Work<'a> {
                 TariffChange::Before | TariffChange::Indeterminate => reported_at,
                 TariffChange::After => self.charging.now,
             };
-            settle::use_units(&self.charging, &mut self.draft, group, units, used_at)?;
+            settle::use_units(&charging, &mut self.draft, group, units, used_at)?;
         }
         group.granted = 0;
-        group.reported_at = rates::switches(&self.charging, group).then_some(self.charging.now);
+        let depends = rates::depends_on_time(&self.charging, group);
+        group.reported_at = depends.then_some(self.charging.now);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::bands::Bands;
 use super::exact::Exact;
 use super::rate::Rate;
-use super::settle::Ceiling;
+use super::settle::{CapSoFar, Ceiling};
 use super::spec::Progression;
 use super::terms::BandIndex;
 use crate::money::Amount;
@@ -20,6 +20,7 @@ pub struct LegSoFar {
     pub any_units: bool,
     /// What it was charged, tax included.
     pub charged: Amount,
+    pub cap: CapSoFar,
 }
 
 /// In which band the next units are priced.

@@ -11,7 +11,7 @@ use super::index::{Condition, Index, Path, Row};
 use super::price_list::{NamedRate, PriceList};
 use super::rate::Rate;
 use super::settle::Terms;
-use super::spec::{Price, RateSpec, Step, Treatment};
+use super::spec::{Price, Progression, RateSpec, Step, Treatment};
 use super::terms::{BandIndex, PriceListHeader, RoundingRule};
 use crate::money::Amount;
 
@@ -251,6 +251,21 @@ pub(super) fn check_rate(header: &PriceListHeader, spec: &RateSpec) -> Vec<Findi
     {
         if amount.is_negative() {
             refuse(field, format!("expected no negative amount, found {amount}"));
+        }
+    }
+    if let Some(period) = &price.period_cap {
+        let both = [("cap_per_day", period.per_day), ("cap_per_month", period.per_month)];
+        if both.iter().all(|(_, most)| most.is_none()) {
+            refuse("cap_counter", "expected a cap per day or per month beside it".into());
+        }
+        for (field, most) in both {
+            if let Some(most) = most.filter(|most| most.is_negative()) {
+                refuse(field, format!("expected no negative amount, found {most}"));
+            }
+        }
+        if matches!(price.progression, Progression::AllUnits(_)) {
+            // Reaching a tier may give money back, and nobody could say of which day.
+            refuse("cap_counter", "expected no cap of a period with all-units prices".into());
         }
     }
     if let Some(code) = spec.serving_network

@@ -60,7 +60,9 @@ pub struct Charge {
     pub tax: Amount,
     /// Always `net + tax`.
     pub gross: Amount,
-    /// What was rounded: with fee, minimum, discount and cap. This numerator …
+    /// What the cap of a day or month took off, as listed: with tax where the list's prices contain it.
+    pub forgiven: Amount,
+    /// What was rounded: with fee, minimum, discount and the leg's own cap. This numerator …
     pub unrounded: Exact,
     /// … over this, in millionths of the major unit.
     pub divisor: i128,

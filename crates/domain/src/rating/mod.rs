@@ -28,7 +28,10 @@ pub use exact::{Charge, Exact};
 pub use index::{RateIndex, RateQuery};
 pub use price_list::{PriceList, Quote};
 pub use rate::Rate;
-pub use spec::{BandSteps, Increments, Price, Progression, RateSpec, Step, Steps, Treatment};
+pub use settle::CapSoFar;
+pub use spec::{
+    BandSteps, Increments, PeriodCap, Price, Progression, RateSpec, Step, Steps, Treatment,
+};
 pub use terms::{
     BandIndex, CalendarDate, InvalidDate, PriceListHeader, RoundingRule, Tax, TaxKind, TimeBand,
     Weekday,

@@ -7,7 +7,7 @@ use super::bands::{BandPieces, Bands};
 use super::exact::{Charge, Exact};
 use super::index::{Index, RateIndex, RateQuery};
 use super::rate::Rate;
-use super::settle::{Ceiling, Limit, Terms};
+use super::settle::{CapSoFar, Ceiling, Limit, Terms};
 use super::terms::{BandIndex, PriceListHeader};
 use crate::money::{Amount, Currency, Overflow};
 use crate::quantity::Unit;
@@ -160,10 +160,21 @@ impl PriceList {
     }
 
     /// What a leg costs in all, given the exact price of its billable units and whether it has any: set-up fee,
-    /// minimum, discount, cap, rounding, tax, in this order. Unless the rate prices all units of a counter
-    /// anew at each tier, the charge never falls as units are added.
-    pub fn settle(&self, rate: &Rate, exact: Exact, any_units: bool) -> Result<Charge, Overflow> {
-        self.terms.settle(rate, exact, any_units)
+    /// minimum, discount, cap, rounding, cap of the period, tax, in this order. Unless the rate prices all units of a
+    /// counter anew at each tier, the charge never falls as units are added.
+    pub fn settle(
+        &self,
+        rate: &Rate,
+        exact: Exact,
+        any_units: bool,
+        cap: &CapSoFar,
+    ) -> Result<Charge, Overflow> {
+        self.terms.settle(rate, exact, any_units, cap)
+    }
+
+    /// Of what was charged: the figure that [`CapSoFar`] is about.
+    pub fn listed(&self, net: Amount, tax: Amount) -> Amount {
+        self.terms.listed(net, tax)
     }
 
     /// The greatest number of further billable units, at most `units_max`, by which the gross charge of the leg
@@ -210,8 +221,10 @@ impl PriceList {
         if rate.is_blocked() {
             return 0;
         }
-        let ceiling =
-            if rate.is_free() { Ceiling::Unlimited } else { self.terms.ceiling(rate, limit) };
+        let ceiling = match rate.is_free() {
+            true => Ceiling::Unlimited,
+            false => self.terms.ceiling(rate, limit, &leg.cap),
+        };
         units_below(rate, &self.bands, ceiling, leg, units_max, schedule)
     }
 
@@ -227,7 +240,11 @@ impl PriceList {
         let rate = self.rate(index).filter(|rate| !rate.is_blocked())?;
         let billable = rate.billable(used);
         let exact = self.cost(rate, self.schedule(rate, at, at), 0, billable);
-        let charge = exact.and_then(|exact| self.settle(rate, exact, billable > 0));
+        let caps = rate
+            .period_cap()
+            .and_then(|cap| [cap.per_day, cap.per_month].into_iter().flatten().min());
+        let cap = CapSoFar { room: caps, ..CapSoFar::default() };
+        let charge = exact.and_then(|exact| self.settle(rate, exact, billable > 0, &cap));
         Some(charge.map(|charge| Quote { rate: index, billable, charge }))
     }
 }

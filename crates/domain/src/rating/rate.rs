@@ -1,7 +1,7 @@
 //! One rate: from use to billable units, from units to an exact price.
 
 use super::exact::Exact;
-use super::spec::{BandSteps, Price, Progression, Step, Treatment};
+use super::spec::{BandSteps, PeriodCap, Price, Progression, Step, Treatment};
 use super::terms::BandIndex;
 use crate::money::Overflow;
 use crate::quantity::Unit;
@@ -40,6 +40,11 @@ impl Rate {
             Progression::Session => None,
             Progression::Graduated(counter) | Progression::AllUnits(counter) => Some(counter),
         }
+    }
+
+    /// The most that it costs in a day or a month, together with others.
+    pub fn period_cap(&self) -> Option<&PeriodCap> {
+        self.0.period_cap.as_deref()
     }
 
     /// Does the price depend on the time band?

@@ -1,4 +1,5 @@
-//! From an exact price to a charge, and back: fee, minimum, discount, cap, rounding once, tax, in this order.
+//! From an exact price to a charge, and back: fee, minimum, discount, cap, rounding once, cap of the period, tax,
+//! in this order.
 
 use super::exact::{Charge, Exact};
 use super::rate::Rate;
@@ -19,6 +20,31 @@ pub(super) struct Terms {
     /// Millionths off every charge, and whether they come off before the percentage.
     amount_off: i128,
     amount_off_first: bool,
+}
+
+/// Where a leg stands below the caps of its day and month. Figures are as listed: with tax where the list's
+/// prices contain it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CapSoFar {
+    /// What it was charged.
+    pub charged: Amount,
+    /// What it was not charged because of them. Stays so after the period's end.
+    pub forgiven: Amount,
+    /// What may still be charged in the period; None: no cap.
+    pub room: Option<Amount>,
+}
+
+impl CapSoFar {
+    /// Nothing more is charged whatever is used.
+    pub fn is_reached(&self) -> bool {
+        self.room.is_some_and(|room| !room.is_positive())
+    }
+
+    /// The most that the leg may have been charged with what comes next.
+    fn most(&self, quantum: i128) -> Option<i128> {
+        let room = i128::from(self.room?.micros().max(0));
+        Some(i128::from(self.charged.micros()) + divide_down(room, quantum) * quantum)
+    }
 }
 
 /// How far the exact price of a leg may go.
@@ -50,7 +76,13 @@ impl Terms {
         }
     }
 
-    pub fn settle(&self, rate: &Rate, exact: Exact, any_units: bool) -> Result<Charge, Overflow> {
+    pub fn settle(
+        &self,
+        rate: &Rate,
+        exact: Exact,
+        any_units: bool,
+        cap: &CapSoFar,
+    ) -> Result<Charge, Overflow> {
         let divisor = self.divisor(rate);
         if !any_units || rate.is_free() {
             let zero = Amount::ZERO;
@@ -58,13 +90,16 @@ impl Terms {
                 net: zero,
                 tax: zero,
                 gross: zero,
+                forgiven: zero,
                 unrounded: Exact::ZERO,
                 divisor,
             });
         }
         let unrounded = self.unrounded(rate, exact, divisor)?;
         let scale = divisor.checked_mul(self.quantum).ok_or(Overflow)?;
-        let listed = self.mode.divide(unrounded, scale) * self.quantum;
+        let uncapped = self.mode.divide(unrounded, scale) * self.quantum;
+        let owed = uncapped - i128::from(cap.forgiven.micros());
+        let listed = cap.most(self.quantum).map_or(owed, |most| owed.min(most));
         let tax = self.tax_on(listed);
         let (net, gross) = match self.tax.kind {
             TaxKind::Exclusive => (listed, listed + tax),
@@ -74,6 +109,7 @@ impl Terms {
             net: Amount::from_wide(net)?,
             tax: Amount::from_wide(tax)?,
             gross: Amount::from_wide(gross)?,
+            forgiven: Amount::from_wide(uncapped - listed)?,
             unrounded: Exact(unrounded),
             divisor,
         })
@@ -136,10 +172,14 @@ impl Terms {
 
     /// The greatest exact price of a leg with billable units whose charge stays within the limit:
     /// [`Terms::settle`] backwards.
-    pub fn ceiling(&self, rate: &Rate, limit: Limit) -> Ceiling {
+    pub fn ceiling(&self, rate: &Rate, limit: Limit, cap: &CapSoFar) -> Ceiling {
         let price = rate.price();
         let divisor = self.divisor(rate);
-        let listed = self.greatest_listed(limit);
+        let mut listed = self.greatest_listed(limit);
+        if cap.most(self.quantum).is_some_and(|most| most <= listed) {
+            return Ceiling::Unlimited;
+        }
+        listed += i128::from(cap.forgiven.micros());
         if let Some(cap) = price.cap {
             let most = self.mode.divide(i128::from(cap.micros()), self.quantum) * self.quantum;
             if most <= listed {
@@ -166,6 +206,14 @@ impl Terms {
             return Ceiling::Nothing;
         }
         Ceiling::AtMost(total.saturating_sub(i128::from(price.setup_fee.micros()) * per))
+    }
+
+    /// Of what was charged: the figure that the caps of days and months look at.
+    pub fn listed(&self, net: Amount, tax: Amount) -> Amount {
+        match self.tax.kind {
+            TaxKind::Exclusive => net,
+            TaxKind::Inclusive => net.saturating_add(tax),
+        }
     }
 
     /// The greatest rounded figure, before tax is set apart, that keeps within the limit.

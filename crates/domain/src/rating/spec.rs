@@ -77,6 +77,22 @@ pub struct Price {
     /// The most that a leg costs, before tax when the list's prices are without tax.
     #[n(11)]
     pub cap: Option<Amount>,
+    /// The most that who pays it pays in a day or a month. Few rates have it.
+    #[n(12)]
+    pub period_cap: Option<Box<PeriodCap>>,
+}
+
+/// The most that everything with this counter costs a subscriber, a VNO or the broker in a calendar day or month of
+/// the list's time zone: a zone's, where all its rates have the same counter. Before tax as [`Price::cap`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct PeriodCap {
+    /// Counts money: the counters of tiers are others, whatever their numbers.
+    #[n(0)]
+    pub counter: u16,
+    #[n(1)]
+    pub per_day: Option<Amount>,
+    #[n(2)]
+    pub per_month: Option<Amount>,
 }
 
 impl Price {
@@ -95,6 +111,7 @@ impl Price {
             minimum_units: 0,
             grace_units: 0,
             cap: None,
+            period_cap: None,
         }
     }
 }

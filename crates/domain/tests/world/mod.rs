@@ -18,7 +18,7 @@ use tandem_domain::party::*;
 use tandem_domain::period::Period;
 use tandem_domain::quantity::Unit;
 use tandem_domain::rating::{
-    Increments, Price, PriceList, PriceListHeader, RateSpec, Tax, TaxKind,
+    Increments, PeriodCap, Price, PriceList, PriceListHeader, RateSpec, Tax, TaxKind,
 };
 use tandem_domain::service::{Direction, Service};
 use tandem_domain::state::State;
@@ -173,6 +173,26 @@ impl World {
             Receipt::PriceList(id, _) => id,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// From now on all that a subscriber of `aria` uses costs no more than this a day, before tax.
+    pub fn cap_days(&mut self, most: Amount) {
+        let capped = |mut rate: RateSpec| {
+            let cap = PeriodCap { counter: 1, per_day: Some(most), per_month: None };
+            rate.price.period_cap = Some(Box::new(cap));
+            rate
+        };
+        let rows = vec![data_rate("0.10"), voice_rate("0.12", 60, 60), message_rate("0.09")];
+        let rows = rows.into_iter().map(capped).collect();
+        self.retail(taxed("capped"), rows);
+    }
+
+    /// Prices of `aria` from now on.
+    pub fn retail(&mut self, header: PriceListHeader, rows: Vec<RateSpec>) {
+        let name = header.name.to_string();
+        let list = self.install(PriceListOwner::Vno(VnoId::new(0)), &name, header, rows);
+        let change = VnoChange { retail: Some(list), ..VnoChange::default() };
+        self.administer(Administer::ChangeVno(VnoId::new(0), Box::new(change)));
     }
 
     pub fn command(&mut self, command: Command) -> Response {

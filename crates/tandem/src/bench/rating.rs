@@ -7,7 +7,7 @@ use anyhow::bail;
 use tandem_domain::digits::Digits;
 use tandem_domain::money::{Amount, Currency};
 use tandem_domain::quantity::Unit;
-use tandem_domain::rating::{Price, PriceList, PriceListHeader, RateQuery, RateSpec};
+use tandem_domain::rating::{CapSoFar, Price, PriceList, PriceListHeader, RateQuery, RateSpec};
 use tandem_domain::service::{Direction, Service};
 use tandem_simulators::random::Random;
 
@@ -82,7 +82,8 @@ pub fn run(seconds: u64) -> anyhow::Result<Figures> {
             };
             let billable = rate.billable(black_box(183));
             let exact = rate.cost(Default::default(), 0, billable)?;
-            total = total.wrapping_add(list.settle(rate, exact, true)?.gross.micros());
+            total = total
+                .wrapping_add(list.settle(rate, exact, true, &CapSoFar::default())?.gross.micros());
             rated += 1;
         }
     }

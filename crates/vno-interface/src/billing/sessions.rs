@@ -40,6 +40,8 @@ pub struct SessionGroupBody {
     pub granted: u64,
     /// What each account paid in money so far, tax included.
     pub charged: Vec<MoneyBody>,
+    /// What it did not pay because the day or month had cost all it may, as listed.
+    pub beyond_cap: Option<MoneyBody>,
 }
 
 pub fn groups_of(session: &Session) -> Vec<SessionGroupBody> {
@@ -54,6 +56,7 @@ pub fn groups_of(session: &Session) -> Vec<SessionGroupBody> {
             .iter()
             .map(|payer| MoneyBody::from_amount(payer.meter.gross(), payer.currency))
             .collect(),
+        beyond_cap: group.beyond_cap().map(MoneyBody::of),
     });
     groups.collect()
 }

@@ -57,6 +57,12 @@ pub enum Column {
     Grace,
     /// The most that a leg costs; empty: no cap.
     Cap,
+    /// The most that everything with the same `cap_counter` costs who pays it in a calendar day.
+    CapPerDay,
+    /// The same of a calendar month.
+    CapPerMonth,
+    /// A number for the two caps above: what has the same one shares them.
+    CapCounter,
     /// `charged` (when empty), `free`, `blocked`.
     Treatment,
     /// `session` (when empty), `graduated`, `all-units`.
@@ -66,7 +72,7 @@ pub enum Column {
 }
 
 impl Column {
-    pub const ALL: [Column; 24] = [
+    pub const ALL: [Column; 27] = [
         Column::Service,
         Column::Direction,
         Column::Prefix,
@@ -88,6 +94,9 @@ impl Column {
         Column::MinimumUnits,
         Column::Grace,
         Column::Cap,
+        Column::CapPerDay,
+        Column::CapPerMonth,
+        Column::CapCounter,
         Column::Treatment,
         Column::Progression,
         Column::Counter,
@@ -116,6 +125,9 @@ impl Column {
             Column::MinimumUnits => "minimum_units",
             Column::Grace => "grace",
             Column::Cap => "cap",
+            Column::CapPerDay => "cap_per_day",
+            Column::CapPerMonth => "cap_per_month",
+            Column::CapCounter => "cap_counter",
             Column::Treatment => "treatment",
             Column::Progression => "progression",
             Column::Counter => "counter",

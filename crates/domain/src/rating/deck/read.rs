@@ -15,7 +15,7 @@ use crate::money::Amount;
 use crate::quantity::Unit;
 use crate::rating::compile::check_rate;
 use crate::rating::spec::{
-    BandSteps, Increments, Price, Progression, RateSpec, Step, Steps, Treatment,
+    BandSteps, Increments, PeriodCap, Price, Progression, RateSpec, Step, Steps, Treatment,
 };
 use crate::rating::terms::{BandIndex, PriceListHeader};
 use crate::service::{Direction, Service};
@@ -207,6 +207,7 @@ fn same_terms(a: &RateSpec, b: &RateSpec) -> bool {
         minimum_units,
         grace_units,
         cap,
+        period_cap,
         ..
     } = &a.price;
     a.destination == b.destination
@@ -220,6 +221,7 @@ fn same_terms(a: &RateSpec, b: &RateSpec) -> bool {
         && *minimum_units == b.price.minimum_units
         && *grace_units == b.price.grace_units
         && *cap == b.price.cap
+        && *period_cap == b.price.period_cap
 }
 
 struct Row<'a, 'p> {
@@ -257,6 +259,7 @@ impl Row<'_, '_> {
             minimum_units: self.quantity(Column::MinimumUnits).unwrap_or(0),
             grace_units: self.quantity(Column::Grace).unwrap_or(0),
             cap: self.amount(Column::Cap),
+            period_cap: self.period_cap(),
         };
         let rate = RateSpec {
             service,
@@ -369,6 +372,18 @@ impl Row<'_, '_> {
             }
         }
         Progression::Session
+    }
+
+    fn period_cap(&mut self) -> Option<Box<PeriodCap>> {
+        let (per_day, per_month) =
+            (self.amount(Column::CapPerDay), self.amount(Column::CapPerMonth));
+        let counter = self.parsed(Column::CapCounter, "a number up to 65535");
+        let has_cap =
+            [Column::CapPerDay, Column::CapPerMonth].iter().any(|one| self.cell(*one).is_some());
+        if has_cap && self.cell(Column::CapCounter).is_none() {
+            self.refuse(Column::CapCounter, "the number of a counter", "");
+        }
+        counter.map(|counter| Box::new(PeriodCap { counter, per_day, per_month }))
     }
 
     fn band(&mut self, header: &PriceListHeader) -> BandIndex {

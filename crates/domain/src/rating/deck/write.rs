@@ -68,6 +68,9 @@ fn cell(column: Column, rate: &RateSpec, band: &str, step: Option<&Step>) -> Str
         Column::MinimumUnits => price.minimum_units.to_string(),
         Column::Grace => price.grace_units.to_string(),
         Column::Cap => text(price.cap),
+        Column::CapPerDay => text(price.period_cap.as_ref().and_then(|cap| cap.per_day)),
+        Column::CapPerMonth => text(price.period_cap.as_ref().and_then(|cap| cap.per_month)),
+        Column::CapCounter => text(price.period_cap.as_ref().map(|cap| cap.counter)),
         Column::Treatment => match price.treatment {
             Treatment::Charged => "charged".into(),
             Treatment::Free => "free".into(),
