@@ -1,11 +1,23 @@
 //! What a called switch does with a call, whatever it is heard by.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sip_protocol::transaction::copy_essentials;
 use sip_protocol::{Message, MessageWriter, Method, Name};
 
 pub(crate) const SDP: &[u8] = b"v=0\r\no=sim 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 6000 RTP/AVP 0\r\n";
+
+/// By which a called switch says for how many microseconds it had a call before it told that it rings: whoever
+/// called takes them off.
+const HELD: &str = "a=held:";
+
+/// What such a description says.
+pub(crate) fn held(description: &[u8]) -> Option<Duration> {
+    let text = std::str::from_utf8(description).ok()?;
+    let micros = text.lines().find_map(|line| line.strip_prefix(HELD))?;
+    micros.trim_end().parse().ok().map(Duration::from_micros)
+}
 
 /// What a called switch does with calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +42,11 @@ impl Callee {
         Callee { manner, contact, seen: 0, out: Vec::with_capacity(2048) }
     }
 
+    /// `waited`: how long the message was with the switch already.
     pub fn hear(
         &mut self,
         message: &Message<'_>,
+        waited: impl Fn() -> Duration,
         answered: &AtomicU64,
         mut send: impl FnMut(&[u8]),
     ) {
@@ -63,8 +77,9 @@ impl Callee {
                     Some(status) => answer(status, &[]),
                     None => {
                         answered.fetch_add(1, Ordering::Relaxed);
+                        let held = format!("{HELD}{}\r\n", waited().as_micros());
                         answer(180, &[]);
-                        answer(200, SDP);
+                        answer(200, &[SDP, held.as_bytes()].concat());
                     }
                 }
             }

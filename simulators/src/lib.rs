@@ -2,6 +2,7 @@
 
 pub mod authority;
 mod callee;
+mod ear;
 pub mod gateway;
 pub mod random;
 pub mod shop;

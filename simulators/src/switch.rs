@@ -4,58 +4,18 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sip_protocol::transaction::copy_essentials;
 use sip_protocol::{Message, MessageWriter, Method, Name};
 
 pub use crate::callee::Manner;
-use crate::callee::{Callee, SDP};
-
-const RECEIVE_BUFFER: usize = 8 << 20;
-
-fn bind(address: SocketAddr) -> io::Result<Ear> {
-    let socket = UdpSocket::bind(address)?;
-    // The system may grant less; bursts are then lost and sent again.
-    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
-    socket.set_nonblocking(true)?;
-    Ok(Ear { socket, quiet_looks: 0 })
-}
-
-/// While there is traffic a switch looks for it this often. Were it woken for each datagram, waking it would be work
-/// of whoever sends: on one machine that is what is under test.
-const LOOKS_EVERY: Duration = Duration::from_micros(250);
-/// A switch that heard nothing for so many looks sleeps until it is woken.
-const QUIET_LOOKS: u32 = 40;
-
-/// A socket, and for how many looks nothing was there.
-struct Ear {
-    socket: UdpSocket,
-    quiet_looks: u32,
-}
-
-impl Ear {
-    /// What has arrived. If that is nothing: waits until something may have, at most for `longest`.
-    fn hear(&mut self, buffer: &mut [u8], longest: Duration) -> Option<(usize, SocketAddr)> {
-        if let Ok(heard) = self.socket.recv_from(buffer) {
-            self.quiet_looks = 0;
-            return Some(heard);
-        }
-        if self.quiet_looks < QUIET_LOOKS {
-            self.quiet_looks += 1;
-            std::thread::sleep(LOOKS_EVERY.min(longest));
-        } else {
-            let longest = Timespec { tv_sec: 0, tv_nsec: longest.as_nanos() as i64 };
-            let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&longest));
-        }
-        None
-    }
-}
+use crate::callee::{Callee, SDP, held};
+use crate::ear::{Ear, Heard, wall_clock};
 
 /// Processor time of the calling thread so far.
 fn thread_time() -> Duration {
@@ -76,7 +36,7 @@ pub struct CalledSwitch {
 
 impl CalledSwitch {
     pub fn start(address: SocketAddr, manner: Manner) -> io::Result<CalledSwitch> {
-        let ear = bind(address)?;
+        let ear = Ear::bind(address)?;
         let address = ear.socket.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let busy = Arc::new(AtomicU64::new(0));
@@ -121,14 +81,15 @@ fn called(
         if rounds.is_multiple_of(256) {
             busy.store(thread_time().as_nanos() as u64, Ordering::Relaxed);
         }
-        let Some((length, from)) = ear.hear(&mut buffer, SLEEPS_MAX) else {
-            if ear.quiet_looks == QUIET_LOOKS {
+        let Some(Heard { length, from, arrived }) = ear.hear(&mut buffer, SLEEPS_MAX) else {
+            if ear.falls_asleep() {
                 busy.store(thread_time().as_nanos() as u64, Ordering::Relaxed);
             }
             continue;
         };
         let Ok(message) = Message::decode(&buffer[..length]) else { continue };
-        callee.hear(&message, answered, |out| {
+        let waited = || wall_clock().saturating_sub(arrived);
+        callee.hear(&message, waited, answered, |out| {
             // A datagram that the network drops is sent again by who waits for it.
             let _ = ear.socket.send_to(out, from);
         });
@@ -159,8 +120,32 @@ pub struct Outcome {
     pub cut: u64,
     pub elapsed: Duration,
     pub busy: Duration,
-    /// From INVITE to 180, in microseconds, unsorted.
-    pub post_dial_delays: Vec<u32>,
+    /// From INVITE to 180.
+    pub heard: Delays,
+    /// The same without what both switches took for their parts: from INVITE's leaving the one to its arrival at the
+    /// other, and from 180's leaving that to its arrival at the first.
+    pub between: Delays,
+}
+
+/// In microseconds, unsorted.
+#[derive(Clone, Debug, Default)]
+pub struct Delays(Vec<u32>);
+
+impl Delays {
+    fn add(&mut self, delay: Duration) {
+        self.0.push(u32::try_from(delay.as_micros()).unwrap_or(u32::MAX));
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// In thousandths.
+    pub fn quantile(&mut self, thousandths: usize) -> Duration {
+        self.0.sort_unstable();
+        let rank = (self.0.len() * thousandths / 1000).min(self.0.len().saturating_sub(1));
+        Duration::from_micros(u64::from(*self.0.get(rank).unwrap_or(&0)))
+    }
 }
 
 impl Outcome {
@@ -180,14 +165,6 @@ impl Outcome {
             *self.refused.entry(status).or_default() += count;
         }
     }
-
-    /// In thousandths.
-    pub fn delay_quantile(&mut self, thousandths: usize) -> Duration {
-        self.post_dial_delays.sort_unstable();
-        let rank = (self.post_dial_delays.len() * thousandths / 1000)
-            .min(self.post_dial_delays.len().saturating_sub(1));
-        Duration::from_micros(u64::from(*self.post_dial_delays.get(rank).unwrap_or(&0)))
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -204,7 +181,9 @@ struct Call {
     number: u64,
     to: Vec<u8>,
     target: Vec<u8>,
-    rang: bool,
+    placed: Duration,
+    /// How long after that its 180 arrived.
+    rang: Option<Duration>,
 }
 
 /// A switch that calls.
@@ -231,7 +210,7 @@ impl CallingSwitch {
         server: SocketAddr,
         parties: impl Fn(u64) -> (String, String) + Send + 'static,
     ) -> io::Result<CallingSwitch> {
-        let ear = bind(address)?;
+        let ear = Ear::bind(address)?;
         let address = ear.socket.local_addr()?;
         // Calls of one that takes the place of another are no repeats of its calls.
         let next = SWITCHES.fetch_add(1, Ordering::Relaxed) << 32;
@@ -339,10 +318,13 @@ impl CallingSwitch {
                 number,
                 to: Vec::new(),
                 target: Vec::new(),
-                rang: false,
+                placed: Duration::ZERO,
+                rang: None,
             };
-            self.send(&self.invite(number));
-            calls.insert(number, call);
+            let invite = self.invite(number);
+            let placed = wall_clock();
+            self.send(&invite);
+            calls.insert(number, Call { placed, ..call });
         }
     }
 
@@ -356,16 +338,16 @@ impl CallingSwitch {
     ) {
         let longest = if pace.rate.is_some() { PACING } else { SLEEPS_MAX };
         for _ in 0..64 {
-            let Some((length, from)) = self.ear.hear(buffer, longest) else { return };
-            let Ok(message) = Message::decode(&buffer[..length]) else { continue };
-            self.message(&message, from, calls, outcome, pace);
+            let Some(heard) = self.ear.hear(buffer, longest) else { return };
+            let Ok(message) = Message::decode(&buffer[..heard.length]) else { continue };
+            self.message(&message, &heard, calls, outcome, pace);
         }
     }
 
     fn message(
         &self,
         message: &Message<'_>,
-        from: SocketAddr,
+        heard: &Heard,
         calls: &mut HashMap<u64, Call>,
         outcome: &mut Outcome,
         pace: &Pace,
@@ -379,7 +361,7 @@ impl CallingSwitch {
                 let mut response = MessageWriter::response(&mut out, 200);
                 copy_essentials(&mut response, message, None, b"sim");
                 response.finish(&[]);
-                let _ = self.ear.socket.send_to(&out, from);
+                let _ = self.ear.socket.send_to(&out, heard.from);
             }
             if method == Method::Bye
                 && let Some(number) = number
@@ -393,11 +375,14 @@ impl CallingSwitch {
         let number = call.number;
         let is_invite = message.cseq().is_some_and(|cseq| cseq.method == b"INVITE");
         match (call.stage, message.status()) {
-            (Stage::Calling, 101..200) if !call.rang => {
-                call.rang = true;
-                outcome.post_dial_delays.push(call.since.elapsed().as_micros() as u32);
+            (Stage::Calling, 101..200) if call.rang.is_none() => {
+                call.rang = Some(heard.arrived.saturating_sub(call.placed));
+                outcome.heard.add(call.since.elapsed());
             }
             (Stage::Calling, 200..300) if is_invite => {
+                if let (Some(rang), Some(held)) = (call.rang, held(message.body)) {
+                    outcome.between.add(rang.saturating_sub(held));
+                }
                 call.to = message.header(Name::To).unwrap_or_default().to_vec();
                 call.target =
                     message.contact().map(|contact| contact.uri.to_vec()).unwrap_or_default();
@@ -452,7 +437,7 @@ impl CallingSwitch {
                 }
                 Stage::Talking => {}
                 _ if age >= GIVE_UP => gone.push(call.number),
-                Stage::Calling if call.rang => {}
+                Stage::Calling if call.rang.is_some() => {}
                 Stage::Calling | Stage::Ending if age >= RESEND * (1 << call.sent_again.min(4)) => {
                     call.sent_again += 1;
                     let again = match call.stage {

@@ -66,12 +66,22 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     shown("at 80 %", &most);
     let (mut half, _) = measure(Some((limit * 0.5) as u64), 8192, seconds, Duration::ZERO);
     shown("at 50 %", &half);
-    println!(
-        "  INVITE to 180: p50 {:?}, p99 {:?}",
-        half.delay_quantile(500),
-        half.delay_quantile(990)
+    let told = half.between.count();
+    anyhow::ensure!(
+        told >= half.completed,
+        "{told} of {} calls say when they rang",
+        half.completed
     );
-    // What the two switches and the machine take by themselves is not added by us.
+    println!(
+        "  INVITE to 180, added by us: p50 {:?}, p99 {:?}",
+        half.between.quantile(500),
+        half.between.quantile(990)
+    );
+    println!(
+        "  as the calling switch hears it: p50 {:?}, p99 {:?}",
+        half.heard.quantile(500),
+        half.heard.quantile(990)
+    );
     let mut direct = CallingSwitch::bind(any, called.address, move |call| {
         (format!("+{}", number_of(call % subscribers)), "+4930901820".into())
     })?;
@@ -85,8 +95,8 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let (mut unhindered, _) = alone(Some((limit * 0.5) as u64), 8192);
     println!(
         "  without us between the switches: p50 {:?}, p99 {:?}",
-        unhindered.delay_quantile(500),
-        unhindered.delay_quantile(990)
+        unhindered.heard.quantile(500),
+        unhindered.heard.quantile(990)
     );
     // The called switch receives, reads and answers, and keeps nothing: what one leg costs on this machine at least.
     let (bare, busy) = alone(None, 128);
@@ -102,7 +112,7 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     figures.insert("cpu_us_per_call".into(), cost.into());
     figures.insert("floor_us_per_leg".into(), leg.into());
     figures.insert("failed_calls".into(), most.failed().into());
-    figures.insert("post_dial_delay_p99_ms".into(), millis(half.delay_quantile(990)));
+    figures.insert("post_dial_delay_p99_ms".into(), millis(half.between.quantile(990)));
     figures.insert("bytes_per_call".into(), bytes.into());
     figures.insert("subscribers".into(), subscribers.into());
     Ok(figures)
