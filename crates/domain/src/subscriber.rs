@@ -382,10 +382,6 @@ pub fn count(counters: &mut Vec<Counter>, key: CounterKey, period: u32, units: u
         return;
     }
     let kept = if key.of == Counted::Month { 0 } else { 1 };
-    let newest = counters.iter().filter(|one| same(one)).map(|one| one.period).max();
-    if newest.is_some_and(|newest| period.saturating_add(kept) < newest) {
-        return;
-    }
     counters.retain(|counter| !same(counter) || counter.period.saturating_add(kept) >= period);
     counters.push(Counter { key, period, total: units });
 }

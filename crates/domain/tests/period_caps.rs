@@ -3,16 +3,20 @@
 mod world;
 
 use tandem_domain::catalogue::PriceListOwner;
-use tandem_domain::charging::{Declined, EventAction, EventRequest, GroupKey, UnitCounts};
+use tandem_domain::charging::{
+    Context, Declined, EventAction, EventAnswer, EventRequest, GroupKey, UnitCounts,
+};
 use tandem_domain::command::*;
 use tandem_domain::identifier::*;
 use tandem_domain::ledger::LedgerAccount;
 use tandem_domain::money::Amount;
-use tandem_domain::party::WholesaleTerms;
-use tandem_domain::rating::{PeriodCap, PriceListHeader, RateSpec, TaxKind};
+use tandem_domain::party::{GrantPolicy, WholesaleTerms};
+use tandem_domain::quantity::Unit;
+use tandem_domain::rating::{PeriodCap, PriceList, PriceListHeader, RateSpec, TaxKind};
 use tandem_domain::service::{Direction, Service};
 use tandem_domain::subscriber::Pays;
 use tandem_domain::time::Timestamp;
+use tandem_domain::wholesale::WholesaleClauses;
 use world::*;
 
 const ARIA: VnoId = VnoId::new(0);
@@ -302,30 +306,119 @@ fn what_a_vno_and_the_broker_pay_is_capped_by_their_own_lists() {
     );
 }
 
+fn event(world: &mut World, action: EventAction, mebibytes: u64) -> EventAnswer {
+    let phone = world.request("+491511", Service::Data);
+    let identity = Identity::parse(IdentityKind::Msisdn, &phone.msisdn).expect("msisdn");
+    let request = EventRequest {
+        action,
+        key: phone.key.as_bytes().into(),
+        number: 0,
+        peer: PeerId::new(0),
+        identities: [identity].into_iter().collect(),
+        context: Context::new(Service::Data, Direction::Originating),
+        group: GroupKey::default(),
+        units: UnitCounts { octets: Some(mebibytes * MIB), ..UnitCounts::default() },
+    };
+    match world.command(Command::Event(Box::new(request))) {
+        Response::Event(answer) => answer.expect("answered"),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn an_enquiry_tells_what_the_day_leaves() {
     let (mut world, _) = world("20.00", Some("2.00"), None);
-    let price = |world: &mut World| {
-        let request = EventRequest {
-            action: EventAction::PriceEnquiry,
-            key: world.request("+491511", Service::Data).key.as_bytes().into(),
-            number: 0,
-            peer: PeerId::new(0),
-            identities: [Identity::parse(IdentityKind::Msisdn, "+491511").expect("msisdn")]
-                .into_iter()
-                .collect(),
-            context: tandem_domain::charging::Context::new(Service::Data, Direction::Originating),
-            group: GroupKey::default(),
-            units: UnitCounts { octets: Some(15 * MIB), ..UnitCounts::default() },
+    for expected in ["1.50", "0.50", "0.00"] {
+        let told = event(&mut world, EventAction::PriceEnquiry, 15).cost.expect("a price");
+        assert_eq!(told.amount, amount(expected));
+        use_data(&mut world, 15);
+    }
+}
+
+#[test]
+fn a_refund_gives_back_what_the_first_use_of_a_day_would_cost() {
+    for (mebibytes, price) in [(15, "1.50"), (50, "2.00")] {
+        let (mut world, alice) = world("20.00", Some("2.00"), None);
+        event(&mut world, EventAction::Debit, mebibytes);
+        assert_eq!(world.balance(alice), amount("20.00").saturating_sub(amount(price)));
+        event(&mut world, EventAction::Refund, mebibytes);
+        assert_eq!(world.balance(alice), amount("20.00"));
+        world.assert_balanced();
+    }
+}
+
+#[test]
+fn what_is_reported_after_silence_counts_where_it_was_granted() {
+    let (mut world, alice) = world("2.00", Some("2.00"), None);
+    go_to(&mut world, "2026-03-10T20:00:00Z");
+    use_data(&mut world, 20);
+    let mut phone = world.request("+491511", Service::Data);
+    world.session(phone.open()).expect("opened");
+    go_to(&mut world, "2026-03-11T02:00:00Z");
+    assert_eq!(world.state.sessions.len(), 0, "settled for its silence");
+    world.session(phone.close(15 * MIB)).expect("closed");
+    assert_eq!(world.balance(alice), Amount::ZERO);
+}
+
+#[test]
+fn a_grant_of_longer_than_a_day_never_counts_in_a_day_that_nobody_knows_any_more() {
+    let (mut world, alice) = world("6.00", Some("2.00"), None);
+    let policy =
+        GrantPolicy { validity_seconds: 3 * 86_400, ..GrantPolicy::default_for(Unit::Octets) };
+    let grants = Some(vec![(Unit::Octets, policy)]);
+    let change = VnoChange { grants, ..VnoChange::default() };
+    world.administer(Administer::ChangeVno(ARIA, Box::new(change)));
+    use_data(&mut world, 20);
+    let mut long = world.request("+491511", Service::Data);
+    world.session(long.open()).expect("opened");
+    for day in ["11", "12"] {
+        go_to(&mut world, &format!("2026-03-{day}T09:00:00Z"));
+        use_data(&mut world, 20);
+    }
+    assert_eq!(world.balance(alice), Amount::ZERO);
+    world.session(long.close(15 * MIB)).expect("closed");
+    assert_eq!(world.balance(alice), Amount::ZERO, "the eleventh is paid for");
+}
+
+#[test]
+fn the_most_favoured_vno_is_not_moved_off_a_list_whose_month_it_has_paid() {
+    let mut world = World::new();
+    let mut set = |vno, name: &str, row| {
+        let list = world.install(PriceListOwner::Broker, name, untaxed(name), vec![row]);
+        let clauses = WholesaleClauses { is_most_favoured: true, ..WholesaleClauses::default() };
+        let change = VnoChange {
+            wholesale: Some(WholesaleTerms::PriceList(list)),
+            clauses: Some(Box::new(clauses)),
+            ..VnoChange::default()
         };
-        match world.command(Command::Event(Box::new(request))) {
-            Response::Event(answer) => answer.expect("answered").cost.expect("a price").amount,
-            other => panic!("{other:?}"),
-        }
+        world.administer(Administer::ChangeVno(vno, Box::new(change)));
     };
-    assert_eq!(price(&mut world), amount("1.50"));
-    use_data(&mut world, 15);
-    assert_eq!(price(&mut world), amount("0.50"));
-    use_data(&mut world, 15);
-    assert_eq!(price(&mut world), Amount::ZERO);
+    set(VnoId::new(1), "cheaper", data_rate("0.03"));
+    set(ARIA, "capped", capped(data_rate("0.04"), 1, None, Some("0.01")));
+    world.subscriber(0, "+491511", "50.00");
+    use_data(&mut world, 100);
+    use_data(&mut world, 100);
+    assert_eq!(world.ledger(LedgerAccount::BrokerRevenue(ARIA)), amount("0.01"));
+}
+
+#[test]
+fn a_cap_finer_than_the_rounding_is_reached_at_the_last_whole_step() {
+    let mut world = World::new();
+    let mut header = untaxed("rounded");
+    header.rounding.digits = 2;
+    world.retail(header, vec![capped(data_rate("0.10"), 1, Some("2.005"), None)]);
+    let alice = world.subscriber(0, "+491511", "2.00");
+    use_data(&mut world, 30);
+    use_data(&mut world, 30);
+    assert_eq!(world.balance(alice), Amount::ZERO);
+}
+
+#[test]
+fn rates_of_one_counter_have_the_same_caps() {
+    let mut dear = capped(data_rate("0.10"), 1, Some("2.00"), None);
+    dear.rating_group = Some(7);
+    let rows = [capped(data_rate("0.10"), 1, Some("3.00"), None), dear];
+    let problems = PriceList::compile(untaxed("torn"), rows).expect_err("which of them holds?");
+    let told = problems[0].to_string();
+    assert_eq!(told, "rate 1, cap_counter: expected the same caps for all of counter 1");
 }

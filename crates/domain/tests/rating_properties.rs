@@ -146,10 +146,14 @@ fn any_room() -> impl Strategy<Value = Option<Amount>> {
     proptest::option::of(micros.prop_map(Amount::from_micros))
 }
 
+fn whole(list: &PriceList, room: Option<Amount>) -> Option<Amount> {
+    room.map(|room| list.whole_steps(room))
+}
+
 /// A leg with this charge, and what is left from then on.
 fn after(list: &PriceList, charge: &Charge, room: Option<Amount>) -> CapSoFar {
     let charged = list.listed(charge.net, charge.tax);
-    CapSoFar { charged, forgiven: charge.forgiven, room }
+    CapSoFar { charged, forgiven: charge.forgiven, room: whole(list, room) }
 }
 
 proptest! {
@@ -208,6 +212,7 @@ proptest! {
     ) {
         let list = compiled(header, price);
         let rate = only_rate(&list);
+        let room = whole(&list, room);
         let begun = CapSoFar { room, ..CapSoFar::default() };
         let (mut used, mut cap, mut sliced) = (0, begun, None);
         for slice in slices {
@@ -257,7 +262,7 @@ proptest! {
     ) {
         let list = compiled(header, price);
         let rate = only_rate(&list);
-        let before = charge(&list, rate, at, used, &CapSoFar { room: rooms.0, ..CapSoFar::default() });
+        let before = charge(&list, rate, at, used, &CapSoFar { room: whole(&list, rooms.0), ..CapSoFar::default() });
         let cap = after(&list, &before, rooms.1);
         let charged = before.gross;
         let leg = LegSoFar {
@@ -329,7 +334,7 @@ proptest! {
     ) {
         let list = compiled(header, price);
         let rate = only_rate(&list);
-        let charge = charge(&list, rate, at, units, &CapSoFar { room, ..CapSoFar::default() });
+        let charge = charge(&list, rate, at, units, &CapSoFar { room: whole(&list, room), ..CapSoFar::default() });
         prop_assert_eq!(charge.net.checked_add(charge.tax), Ok(charge.gross));
         prop_assert!(!charge.net.is_negative() && !charge.tax.is_negative());
     }

@@ -113,7 +113,14 @@ async fn who_paid_what_a_month_costs_at_most_goes_on_for_nothing_even_after_a_ki
     assert!(slice > 0, "without money");
     session.close(&switch, slice).await;
     assert_eq!(broker.balance("aria", &alice), "0.00");
-    let records = broker.ask("GET", "/v1/vnos/aria/usage-records", Value::Null);
+    // The books follow.
+    let records = loop {
+        let records = broker.ask("GET", "/v1/vnos/aria/usage-records", Value::Null);
+        if records["items"].as_array().is_some_and(|items| items.len() == 2) {
+            break records;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
     let of = |record: usize| {
         let group = &records["items"][record]["groups"][0];
         (group["charged"][0]["amount"].clone(), group["beyond_cap"]["amount"].clone())

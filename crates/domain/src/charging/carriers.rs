@@ -15,7 +15,7 @@ use crate::identifier::PeerId;
 use crate::money::{Amount, Currency};
 use crate::party::WholesaleTerms;
 use crate::quantity::Unit;
-use crate::rating::RateQuery;
+use crate::rating::{LegSoFar, RateQuery};
 use crate::routing::{self, Candidate, Ranking};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -109,7 +109,7 @@ fn price(charging: &Charging<'_>, candidate: &Candidate) -> Result<routing::Pric
 /// The net price of sixty seconds from now, or of the first increment when that is longer.
 fn first_minute(charging: &Charging<'_>, priced: &Priced<'_>) -> Option<Amount> {
     let is_timed = priced.rate.unit() == Unit::Seconds;
-    is_timed.then(|| rates::sample(priced, 0, charging.now)).flatten()
+    is_timed.then(|| rates::sample(priced, &LegSoFar::default(), charging.now)).flatten()
 }
 
 fn convert(

@@ -6,6 +6,7 @@ use super::rates::Priced;
 use crate::money::Amount;
 use crate::period::{calendar_day, calendar_month};
 use crate::subscriber::{Counted, Counter, CounterKey, counted};
+use crate::time::Timestamp;
 
 /// Where on its price scale the next unit stands: within the session, or on a monthly counter.
 pub(super) fn position(
@@ -39,7 +40,7 @@ pub(super) fn room(
         let charged = total(charging, draft, owner, key, period);
         most.saturating_sub(Amount::from_micros(i64::try_from(charged).unwrap_or(i64::MAX)))
     });
-    rooms.min()
+    rooms.min().map(|room| priced.prices.whole_steps(room))
 }
 
 /// Counts what the owner was charged towards the caps of the day and month.
@@ -51,22 +52,29 @@ pub(super) fn note_charged(
     listed: Amount,
 ) {
     let micros = u64::try_from(listed.micros()).unwrap_or(0);
+    if micros == 0 {
+        return;
+    }
     for (key, period, _) in caps(charging, priced) {
         draft.count(owner, key, period, micros);
     }
 }
 
-/// Each cap of a rate: its counter, the day or month in which it counts, and the most that is charged in it.
+/// Each cap of a rate: its counter, the day or month in which it counts, and the most that is charged in it. What was
+/// granted before yesterday counts as if it were of yesterday: no older day is known.
 fn caps(
     charging: &Charging<'_>,
     priced: &Priced<'_>,
 ) -> impl Iterator<Item = (CounterKey, u32, Amount)> {
-    let (at, zone) = (charging.granted_at, priced.prices.time_zone());
+    let (granted_at, now, zone) = (charging.granted_at, charging.now, priced.prices.time_zone());
     let list = priced.reference.list;
     let both = priced.rate.period_cap().map(|cap| {
         let key = |of| CounterKey { list, counter: cap.counter, of };
-        let day = |most| (key(Counted::CappedDay), calendar_day(at, zone), most);
-        let month = |most| (key(Counted::CappedMonth), calendar_month(at, zone), most);
+        let period = |of: fn(Timestamp, &str) -> u32| {
+            of(granted_at, zone).max(of(now, zone).saturating_sub(1))
+        };
+        let day = |most| (key(Counted::CappedDay), period(calendar_day), most);
+        let month = |most| (key(Counted::CappedMonth), period(calendar_month), most);
         [cap.per_day.map(day), cap.per_month.map(month)]
     });
     both.into_iter().flatten().flatten()

@@ -30,6 +30,9 @@ pub struct LostSession {
     /// As in the session.
     #[n(4)]
     overtaken: u64,
+    /// When it was last granted anything.
+    #[n(5)]
+    heard_at: Option<Timestamp>,
 }
 
 impl LostSession {
@@ -40,6 +43,7 @@ impl LostSession {
             context: session.context.clone(),
             last: session.highest_number().unwrap_or(0),
             overtaken: session.overtaken,
+            heard_at: Some(session.heard_at),
         }
     }
 }
@@ -63,6 +67,7 @@ pub(super) fn late(
         Err(declined) => return Decision::refused(declined),
     };
     let mut work = Work::new(charging, now);
+    work.granted_at = lost.heard_at.unwrap_or(now);
     // A report that later ones overtook asks for nothing any more.
     let verb = if is_overtaken { SessionVerb::Close(EndCause::Normal) } else { request.verb };
     let ends = matches!(verb, SessionVerb::Close(_));

@@ -23,6 +23,7 @@ use crate::identifier::SessionId;
 use crate::ledger::{Entry, LedgerAccount};
 use crate::money::{Amount, Money};
 use crate::quantity::Unit;
+use crate::rating::PeriodCap;
 use crate::state::State;
 use crate::subscriber::{Account, Pays};
 use crate::time::Timestamp;
@@ -224,7 +225,8 @@ fn charged_at_once(
     Event::OneTimeCharged(Box::new(session), draft.movements())
 }
 
-/// Gives money back to the account that pays first. Units are valued at today's price.
+/// Gives money back to the account that pays first. Units are valued at today's price, under a cap as the first of its
+/// day; the cap's room stays as it is.
 fn refund(
     charging: &Charging<'_>,
     request: &EventRequest,
@@ -236,7 +238,7 @@ fn refund(
     let (net, tax, currency) = match named_of(charging, request) {
         Some(money) => (money.amount, Amount::ZERO, money.currency),
         None => {
-            let (group, retail_currency) = priced_alone(charging, request)?;
+            let (group, retail_currency) = priced_alone(charging, request, false)?;
             let tax =
                 group.payers.iter().fold(Amount::ZERO, |sum, p| sum.saturating_add(p.meter.tax));
             (group.retail_net(), tax, retail_currency)
@@ -309,10 +311,12 @@ fn refund(
     Ok((answer, Some(Event::Transferred(Box::new(transfer)))))
 }
 
-/// The group as if it were used and all paid in money: for prices without a look at balances.
+/// The group as if it were used and all paid in money: for prices without a look at balances. Under the cap of a day or
+/// month by what is left of it, or as the first in it.
 fn priced_alone(
     charging: &Charging<'_>,
     request: &EventRequest,
+    by_what_is_left: bool,
 ) -> Result<(Group, crate::money::Currency), Declined> {
     let mut group = rates::begin(charging, request.group, charging.now)?;
     let retail = retail_of(charging, &group)?;
@@ -320,7 +324,10 @@ fn priced_alone(
     let billable = retail.rate.billable(units);
     let owner = CounterOwner::Subscriber(charging.subscriber.id);
     let nothing = (&Meter::default(), &Beside::default());
-    let so_far = settle::so_far(charging, &Draft::default(), &retail, owner, nothing, 0);
+    let mut so_far = settle::so_far(charging, &Draft::default(), &retail, owner, nothing, 0);
+    if !by_what_is_left {
+        so_far.cap.room = retail.rate.period_cap().and_then(PeriodCap::least);
+    }
     let pieces = settle::pieces(&retail, charging.now, 0, billable, charging.now);
     let charge = price_pieces(&retail, &so_far, &pieces).ok_or(Declined::AmountOutOfRange)?;
     let own = crate::identifier::AccountId::new(charging.subscriber.id, 1);
@@ -371,7 +378,7 @@ fn enquire(
     let (cost, unit, units) = match named_of(charging, request) {
         Some(money) => (money, Unit::Money, 0),
         None => {
-            let (group, currency) = priced_alone(charging, request)?;
+            let (group, currency) = priced_alone(charging, request, true)?;
             (Money::new(group.retail_gross(), currency), group.unit, group.used)
         }
     };

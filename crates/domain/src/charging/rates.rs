@@ -2,7 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::draft::Draft;
+use super::counters::room;
+use super::draft::{CounterOwner, Draft};
 use super::funds::{Charging, Payer};
 use super::group::{ContentLeg, Group, GroupKey, Leg, Meter, Phase, RateReference, Wholesale};
 use super::hold::price_pieces;
@@ -148,7 +149,10 @@ fn sponsored<'a>(
         let payer = Payer { id: one.account, account, pays: Pays::Everything };
         let money = charging.money_free(&Draft::default(), &payer, &usage);
         let priced = find(charging, one.prices, query, at)?;
-        let usable = money.is_positive() && account.currency == priced.currency();
+        let owner = CounterOwner::Subscriber(one.account.subscriber());
+        let room = room(charging, &Draft::default(), &priced, owner);
+        let can_pay = money.is_positive() || room.is_some_and(|room| !room.is_positive());
+        let usable = can_pay && account.currency == priced.currency();
         usable.then_some((one.account, priced))
     })
 }
@@ -205,17 +209,15 @@ pub(super) fn find<'a>(
     Some(Priced { reference, prices, rate: prices.rate(index)? })
 }
 
-/// The net price of a minute, mebibyte, message or event from this place on the rate's scale on, as listed: caps of a
-/// period do not count.
-pub(super) fn sample(priced: &Priced<'_>, position: u64, at: Timestamp) -> Option<Amount> {
+/// The net price of a further minute, mebibyte, message or event of a leg that stands so.
+pub(super) fn sample(priced: &Priced<'_>, so_far: &LegSoFar, at: Timestamp) -> Option<Amount> {
     let units = match priced.rate.unit() {
         Unit::Seconds => 60,
         Unit::Octets => 1 << 20,
         Unit::Messages | Unit::Events | Unit::Money => 1,
     };
     let pieces = [(priced.prices.band_at(at), priced.rate.billable(units))];
-    let nothing = LegSoFar { position, ..LegSoFar::default() };
-    price_pieces(priced, &nothing, &pieces).map(|charge| charge.net)
+    price_pieces(priced, so_far, &pieces).map(|charge| charge.net)
 }
 
 /// The prices of the subscriber's own offers come before the VNO's general ones.

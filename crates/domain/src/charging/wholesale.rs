@@ -1,10 +1,9 @@
 //! The wholesale leg: what the VNO owes the broker for a use, by its terms and the clauses beside them.
 
-use super::counters::position;
 use super::draft::{CounterOwner, Draft};
 use super::funds::Charging;
 use super::grant::is_costless;
-use super::group::{BurstFee, Group, Leg, PoolUse, Wholesale};
+use super::group::{BurstFee, Group, Leg, Meter, PoolUse, Wholesale};
 use super::hold::price_pieces;
 use super::rates::{self, Priced, find, priced};
 use super::request::Declined;
@@ -77,8 +76,9 @@ pub(super) fn listed<'a>(
 /// What rates are compared by, where the VNO stands on their scales: a further minute, mebibyte, message or event.
 fn sample(charging: &Charging<'_>, priced: &Priced<'_>, at: Timestamp) -> Option<Amount> {
     let owner = CounterOwner::Vno(charging.vno.id);
-    let position = position(charging, &Draft::default(), priced, owner, 0);
-    rates::sample(priced, position, at)
+    let nothing = (&Meter::default(), &Beside::default());
+    let so_far = so_far(charging, &Draft::default(), priced, owner, nothing, 0);
+    rates::sample(priced, &so_far, at)
 }
 
 /// The part of a pool in a group that begins; only uses with a rate of their own have one.
@@ -215,7 +215,7 @@ pub(super) fn hold(
     };
     let hold = price.saturating_add(group.burst_due());
     let needed = group.wholesale.is_some() || group.burst.is_some();
-    if needed && hold > charging.wholesale_free(draft) {
+    if needed && hold.is_positive() && hold > charging.wholesale_free(draft) {
         return Err(short(group));
     }
     group.wholesale_hold = hold;

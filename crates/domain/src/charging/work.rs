@@ -30,6 +30,8 @@ pub(super) struct Work<'a> {
     pub groups: SmallVec<[Group; 1]>,
     /// When the switch last reported: units reported without a tariff mark were used from then on.
     heard_at: Timestamp,
+    /// When it was granted what it reports, where its group does not know.
+    pub granted_at: Timestamp,
     vno_ran_out: bool,
     /// Of a session beyond the VNO's capacity: each group holds the fee until one of them owes it.
     pub burst: Option<BurstFee>,
@@ -42,6 +44,7 @@ impl<'a> Work<'a> {
             draft: Draft::default(),
             groups: SmallVec::new(),
             heard_at,
+            granted_at: heard_at,
             vno_ran_out: false,
             burst: None,
         }
@@ -151,7 +154,8 @@ impl<'a> Work<'a> {
         // Once for the session.
         group.burst = group.burst.filter(|burst| burst.is_owed || !is_owed);
         let reported_at = group.reported_at.unwrap_or(self.heard_at);
-        let charging = Charging { granted_at: reported_at, ..self.charging };
+        let granted_at = group.reported_at.unwrap_or(self.granted_at);
+        let charging = Charging { granted_at, ..self.charging };
         for used in &asked.used {
             if group.unit == Unit::Money {
                 named::report(&self.charging, &mut self.draft, group, &used.counts)?;

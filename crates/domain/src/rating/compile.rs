@@ -11,7 +11,7 @@ use super::index::{Condition, Index, Path, Row};
 use super::price_list::{NamedRate, PriceList};
 use super::rate::Rate;
 use super::settle::Terms;
-use super::spec::{Price, Progression, RateSpec, Step, Treatment};
+use super::spec::{PeriodCap, Price, Progression, RateSpec, Step, Treatment};
 use super::terms::{BandIndex, PriceListHeader, RoundingRule};
 use crate::money::Amount;
 
@@ -92,6 +92,7 @@ struct Compiler {
     order: Vec<u32>,
     rates: HashMap<Price, u32>,
     named: HashMap<NamedRate, u32>,
+    caps: HashMap<u16, PeriodCap>,
     places: HashMap<Box<str>, (u32, u32)>,
     names: String,
 }
@@ -99,6 +100,13 @@ struct Compiler {
 impl Compiler {
     fn add(&mut self, header: &PriceListHeader, spec: RateSpec) -> Vec<Finding> {
         let mut findings = check_rate(header, &spec);
+        if let Some(cap) = spec.price.period_cap.as_deref() {
+            let known = *self.caps.entry(cap.counter).or_insert(*cap);
+            if known != *cap {
+                let message = format!("expected the same caps for all of counter {}", cap.counter);
+                findings.push(("cap_counter", message));
+            }
+        }
         let Some(path) = Path::of(spec.service, spec.prefix) else {
             findings.push(("prefix", "expected at most 24 decimal digits".into()));
             return findings;

@@ -8,6 +8,7 @@ use super::exact::{Charge, Exact};
 use super::index::{Index, RateIndex, RateQuery};
 use super::rate::Rate;
 use super::settle::{CapSoFar, Ceiling, Limit, Terms};
+use super::spec::PeriodCap;
 use super::terms::{BandIndex, PriceListHeader};
 use crate::money::{Amount, Currency, Overflow};
 use crate::quantity::Unit;
@@ -172,6 +173,11 @@ impl PriceList {
         self.terms.settle(rate, exact, any_units, cap)
     }
 
+    /// The part of an amount that charges, which are rounded to the list's digits, can reach.
+    pub fn whole_steps(&self, amount: Amount) -> Amount {
+        self.terms.whole_steps(amount)
+    }
+
     /// Of what was charged: the figure that [`CapSoFar`] is about.
     pub fn listed(&self, net: Amount, tax: Amount) -> Amount {
         self.terms.listed(net, tax)
@@ -240,10 +246,8 @@ impl PriceList {
         let rate = self.rate(index).filter(|rate| !rate.is_blocked())?;
         let billable = rate.billable(used);
         let exact = self.cost(rate, self.schedule(rate, at, at), 0, billable);
-        let caps = rate
-            .period_cap()
-            .and_then(|cap| [cap.per_day, cap.per_month].into_iter().flatten().min());
-        let cap = CapSoFar { room: caps, ..CapSoFar::default() };
+        let room = rate.period_cap().and_then(PeriodCap::least);
+        let cap = CapSoFar { room, ..CapSoFar::default() };
         let charge = exact.and_then(|exact| self.settle(rate, exact, billable > 0, &cap));
         Some(charge.map(|charge| Quote { rate: index, billable, charge }))
     }

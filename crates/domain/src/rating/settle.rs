@@ -30,7 +30,7 @@ pub struct CapSoFar {
     pub charged: Amount,
     /// What it was not charged because of them. Stays so after the period's end.
     pub forgiven: Amount,
-    /// What may still be charged in the period; None: no cap.
+    /// What may still be charged in the period, in whole steps of the list's rounding; None: no cap.
     pub room: Option<Amount>,
 }
 
@@ -41,9 +41,9 @@ impl CapSoFar {
     }
 
     /// The most that the leg may have been charged with what comes next.
-    fn most(&self, quantum: i128) -> Option<i128> {
+    fn most(&self) -> Option<i128> {
         let room = i128::from(self.room?.micros().max(0));
-        Some(i128::from(self.charged.micros()) + divide_down(room, quantum) * quantum)
+        Some(i128::from(self.charged.micros()) + room)
     }
 }
 
@@ -99,7 +99,7 @@ impl Terms {
         let scale = divisor.checked_mul(self.quantum).ok_or(Overflow)?;
         let uncapped = self.mode.divide(unrounded, scale) * self.quantum;
         let owed = uncapped - i128::from(cap.forgiven.micros());
-        let listed = cap.most(self.quantum).map_or(owed, |most| owed.min(most));
+        let listed = cap.most().map_or(owed, |most| owed.min(most));
         let tax = self.tax_on(listed);
         let (net, gross) = match self.tax.kind {
             TaxKind::Exclusive => (listed, listed + tax),
@@ -176,7 +176,7 @@ impl Terms {
         let price = rate.price();
         let divisor = self.divisor(rate);
         let mut listed = self.greatest_listed(limit);
-        if cap.most(self.quantum).is_some_and(|most| most <= listed) {
+        if cap.most().is_some_and(|most| most <= listed) {
             return Ceiling::Unlimited;
         }
         listed += i128::from(cap.forgiven.micros());
@@ -206,6 +206,12 @@ impl Terms {
             return Ceiling::Nothing;
         }
         Ceiling::AtMost(total.saturating_sub(i128::from(price.setup_fee.micros()) * per))
+    }
+
+    pub fn whole_steps(&self, amount: Amount) -> Amount {
+        let rest = i128::from(amount.micros()).rem_euclid(self.quantum);
+        let rest = i64::try_from(rest).unwrap_or(0);
+        Amount::from_micros(amount.micros().saturating_sub(rest))
     }
 
     /// Of what was charged: the figure that the caps of days and months look at.

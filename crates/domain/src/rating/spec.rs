@@ -95,6 +95,13 @@ pub struct PeriodCap {
     pub per_month: Option<Amount>,
 }
 
+impl PeriodCap {
+    /// What the first use of a day and month costs at most.
+    pub fn least(&self) -> Option<Amount> {
+        [self.per_day, self.per_month].into_iter().flatten().min()
+    }
+}
+
 impl Price {
     /// `price` per `per` units, billed by the unit, nothing else.
     pub fn flat(unit: Unit, per: u64, price: Amount) -> Price {
