@@ -76,7 +76,7 @@ fn who_paid_the_day_needs_no_money_for_the_rest_of_it() {
     let (mut world, alice) = world("2.00", Some("2.00"), None);
     let mut phone = world.request("+491511", Service::Data);
     let slice = granted(&world.session(phone.open()));
-    assert!(world.held(alice) <= amount("2.00"));
+    assert_eq!(world.held(alice), amount("2.00"), "a slice of 5.00, of which the day takes 2.00");
     for _ in 0..50 {
         assert_eq!(granted(&world.session(phone.report(slice))), slice);
     }

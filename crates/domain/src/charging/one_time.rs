@@ -6,14 +6,14 @@ use super::draft::{CounterOwner, Draft};
 use super::emergency::is_emergency;
 use super::funds::Charging;
 use super::grant;
-use super::group::{Group, Meter};
+use super::group::Group;
 use super::hold::price_pieces;
 use super::named;
 use super::rates::{self, retail_of};
 use super::request::{Declined, EventAction, EventAnswer, EventRequest, GroupOutcome, UnitCounts};
 use super::session::Session;
 use super::sessions::{admit, charging, identify, may_carry};
-use super::settle::{self, Beside};
+use super::settle;
 use crate::answered::{Reply, RequestKey};
 use crate::charging::BucketChange;
 use crate::content::{self, ContentEntry, ContentEntryKind, Offered, Payment};
@@ -238,7 +238,7 @@ fn refund(
     let (net, tax, currency) = match named_of(charging, request) {
         Some(money) => (money.amount, Amount::ZERO, money.currency),
         None => {
-            let (group, retail_currency) = priced_alone(charging, request, false)?;
+            let (group, retail_currency) = priced_alone(charging, request)?;
             let tax =
                 group.payers.iter().fold(Amount::ZERO, |sum, p| sum.saturating_add(p.meter.tax));
             (group.retail_net(), tax, retail_currency)
@@ -312,21 +312,19 @@ fn refund(
 }
 
 /// The group as if it were used and all paid in money: for prices without a look at balances. Under the cap of a day or
-/// month by what is left of it, or as the first in it.
+/// month by what is left of it; what is given back as the first in it.
 fn priced_alone(
     charging: &Charging<'_>,
     request: &EventRequest,
-    by_what_is_left: bool,
 ) -> Result<(Group, crate::money::Currency), Declined> {
     let mut group = rates::begin(charging, request.group, charging.now)?;
     let retail = retail_of(charging, &group)?;
     let units = units_of(&group, request.units)?;
     let billable = retail.rate.billable(units);
     let owner = CounterOwner::Subscriber(charging.subscriber.id);
-    let nothing = (&Meter::default(), &Beside::default());
-    let mut so_far = settle::so_far(charging, &Draft::default(), &retail, owner, nothing, 0);
-    if !by_what_is_left {
-        so_far.cap.room = retail.rate.period_cap().and_then(PeriodCap::least);
+    let mut so_far = settle::unused(charging, &retail, owner);
+    if request.action == EventAction::Refund {
+        so_far.cap.room = retail.rate.period_cap().and_then(PeriodCap::lower);
     }
     let pieces = settle::pieces(&retail, charging.now, 0, billable, charging.now);
     let charge = price_pieces(&retail, &so_far, &pieces).ok_or(Declined::AmountOutOfRange)?;
@@ -378,7 +376,7 @@ fn enquire(
     let (cost, unit, units) = match named_of(charging, request) {
         Some(money) => (money, Unit::Money, 0),
         None => {
-            let (group, currency) = priced_alone(charging, request, true)?;
+            let (group, currency) = priced_alone(charging, request)?;
             (Money::new(group.retail_gross(), currency), group.unit, group.used)
         }
     };

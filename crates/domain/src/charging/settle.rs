@@ -253,6 +253,16 @@ pub(super) fn so_far(
     }
 }
 
+/// A leg of which nothing was used yet.
+pub(super) fn unused(
+    charging: &Charging<'_>,
+    priced: &Priced<'_>,
+    owner: CounterOwner,
+) -> LegSoFar {
+    let nothing = (&Meter::default(), &Beside::default());
+    so_far(charging, &Draft::default(), priced, owner, nothing, 0)
+}
+
 pub(super) fn leg_of<'a>(
     legs: &'a mut SmallVec<[PayerLeg; 1]>,
     payer: &Payer<'_>,

@@ -3,11 +3,11 @@
 use super::draft::{CounterOwner, Draft};
 use super::funds::Charging;
 use super::grant::is_costless;
-use super::group::{BurstFee, Group, Leg, Meter, PoolUse, Wholesale};
+use super::group::{BurstFee, Group, Leg, PoolUse, Wholesale};
 use super::hold::price_pieces;
 use super::rates::{self, Priced, find, priced};
 use super::request::Declined;
-use super::settle::{Beside, advance, derived, pieces, schedule, so_far, split_front};
+use super::settle::{Beside, advance, derived, pieces, schedule, so_far, split_front, unused};
 use crate::identifier::PriceListId;
 use crate::money::Amount;
 use crate::party::{Standing, WholesaleTerms};
@@ -76,9 +76,7 @@ pub(super) fn listed<'a>(
 /// What rates are compared by, where the VNO stands on their scales: a further minute, mebibyte, message or event.
 fn sample(charging: &Charging<'_>, priced: &Priced<'_>, at: Timestamp) -> Option<Amount> {
     let owner = CounterOwner::Vno(charging.vno.id);
-    let nothing = (&Meter::default(), &Beside::default());
-    let so_far = so_far(charging, &Draft::default(), priced, owner, nothing, 0);
-    rates::sample(priced, &so_far, at)
+    rates::sample(priced, &unused(charging, priced, owner), at)
 }
 
 /// The part of a pool in a group that begins; only uses with a rate of their own have one.

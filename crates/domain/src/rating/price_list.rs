@@ -227,9 +227,10 @@ impl PriceList {
         if rate.is_blocked() {
             return 0;
         }
-        let ceiling = match rate.is_free() {
-            true => Ceiling::Unlimited,
-            false => self.terms.ceiling(rate, limit, &leg.cap),
+        let ceiling = if rate.is_free() {
+            Ceiling::Unlimited
+        } else {
+            self.terms.ceiling(rate, limit, &leg.cap)
         };
         units_below(rate, &self.bands, ceiling, leg, units_max, schedule)
     }
@@ -246,7 +247,7 @@ impl PriceList {
         let rate = self.rate(index).filter(|rate| !rate.is_blocked())?;
         let billable = rate.billable(used);
         let exact = self.cost(rate, self.schedule(rate, at, at), 0, billable);
-        let room = rate.period_cap().and_then(PeriodCap::least);
+        let room = rate.period_cap().and_then(PeriodCap::lower);
         let cap = CapSoFar { room, ..CapSoFar::default() };
         let charge = exact.and_then(|exact| self.settle(rate, exact, billable > 0, &cap));
         Some(charge.map(|charge| Quote { rate: index, billable, charge }))

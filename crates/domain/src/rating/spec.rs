@@ -96,8 +96,8 @@ pub struct PeriodCap {
 }
 
 impl PeriodCap {
-    /// What the first use of a day and month costs at most.
-    pub fn least(&self) -> Option<Amount> {
+    /// What the first use of a day and month costs at most: the lower of the two.
+    pub fn lower(&self) -> Option<Amount> {
         [self.per_day, self.per_month].into_iter().flatten().min()
     }
 }
