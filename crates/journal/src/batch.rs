@@ -50,7 +50,7 @@ impl Batch {
         self.records = 0;
     }
 
-    pub(crate) fn frame(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn frame(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 

@@ -1,11 +1,11 @@
 //! One batch on the disk: a header with a checksum over everything, then the records.
 //!
-//! `magic 4 | payload length 4 | segment 8 | first sequence 8 | records 4 | crc 4`, little endian, padded to eight
-//! octets. The segment's number is part of it, so what a recycled file held before is never taken for new.
+//! `magic 4 | payload length 4 | segment 8 | first sequence 8 | records 4 | crc 4`, little endian. The next one begins
+//! at the segment's next block. The segment's number is part of it, so what a recycled file held before is never
+//! taken for new.
 
 pub(crate) const FRAME_HEADER: usize = 32;
 const MAGIC: u32 = 0x544a_4652;
-const ALIGNMENT: usize = 8;
 
 /// The head of a frame whose checksum holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +16,8 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Octets on the disk, padding included.
     pub fn len(&self) -> usize {
-        padded(FRAME_HEADER + self.payload)
+        FRAME_HEADER + self.payload
     }
 
     pub fn last(&self) -> u64 {
@@ -26,12 +25,8 @@ impl Frame {
     }
 }
 
-pub(crate) fn padded(length: usize) -> usize {
-    length.next_multiple_of(ALIGNMENT)
-}
-
-/// Fills in the header of a frame whose payload stands behind it, and pads it.
-pub(crate) fn seal(bytes: &mut Vec<u8>, segment: u64, first: u64, records: u32) {
+/// Fills in the header of a frame whose payload stands behind it.
+pub(crate) fn seal(bytes: &mut [u8], segment: u64, first: u64, records: u32) {
     let payload = u32::try_from(bytes.len() - FRAME_HEADER).expect("a batch is far below 4 GiB");
     bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
     bytes[4..8].copy_from_slice(&payload.to_le_bytes());
@@ -40,7 +35,6 @@ pub(crate) fn seal(bytes: &mut Vec<u8>, segment: u64, first: u64, records: u32) 
     bytes[24..28].copy_from_slice(&records.to_le_bytes());
     let crc = checksum(bytes);
     bytes[28..32].copy_from_slice(&crc.to_le_bytes());
-    bytes.resize(padded(bytes.len()), 0);
 }
 
 fn checksum(frame: &[u8]) -> u32 {
@@ -63,7 +57,7 @@ pub(crate) fn claimed_len(bytes: &[u8], segment: u64) -> Option<usize> {
     if u32_at(bytes, 0)? != MAGIC || u64_at(bytes, 8)? != segment {
         return None;
     }
-    Some(padded(FRAME_HEADER + u32_at(bytes, 4)? as usize))
+    Some(FRAME_HEADER + u32_at(bytes, 4)? as usize)
 }
 
 /// The whole frame that begins here, if its checksum holds.

@@ -12,7 +12,9 @@ use crate::Sequence;
 use crate::batch::Batch;
 use crate::frame::{self, Frame};
 use crate::reader::JournalReader;
+use crate::recent::Recent;
 use crate::segment::{self, FORMAT, HeaderError, SEGMENT_HEADER, Segment};
+use crate::writer::Writer;
 
 /// How a journal keeps its files.
 #[derive(Clone, Debug)]
@@ -116,6 +118,8 @@ pub(crate) struct Progress {
     /// First record still kept; one past the last when there is none.
     pub first: u64,
     pub durable: u64,
+    /// Empty while nobody reads.
+    pub recent: Recent,
 }
 
 #[derive(Debug, Default)]
@@ -137,6 +141,7 @@ pub struct Journal {
     options: JournalOptions,
     tail: Arc<Tail>,
     active: Segment,
+    writer: Writer,
     /// Where the next frame goes.
     offset: u64,
     last: u64,
@@ -177,11 +182,13 @@ impl Journal {
         };
         let first = kept.front().map_or(1, |segment| segment.first);
         let tail = Arc::new(Tail::default());
-        *tail.lock() = Progress { segments: kept, first, durable: last };
+        let recent = Recent::default();
+        *tail.lock() = Progress { segments: kept, first, durable: last, recent };
         let mut journal = Journal {
             directory: directory.to_owned(),
             options,
             tail,
+            writer: Writer::open(&active.path)?,
             active,
             offset,
             last,
@@ -190,7 +197,11 @@ impl Journal {
             _lock: lock,
         };
         journal.clear_tail()?;
-        journal.prepare_spare();
+        if journal.active.block == segment::BLOCK {
+            journal.prepare_spare();
+        } else {
+            journal.turn_over(0)?;
+        }
         Ok(journal)
     }
 
@@ -224,18 +235,22 @@ impl Journal {
 
     fn write(&mut self, batch: &mut Batch) -> io::Result<Sequence> {
         let records = batch.records();
-        let length = frame::padded(batch.frame().len()) as u64;
+        let length = self.active.room(batch.frame().len());
         if self.offset + length > self.active.size {
             self.turn_over(length)?;
         }
         let bytes = batch.frame();
         frame::seal(bytes, self.active.number, self.last + 1, records);
-        self.active.file.write_all_at(bytes, self.offset)?;
-        self.active.file.sync_data()?;
-        self.offset += length;
+        self.writer.write(bytes, self.offset)?;
         self.last += u64::from(records);
-        self.tail.lock().durable = self.last;
+        let mut progress = self.tail.lock();
+        progress.durable = self.last;
+        if Arc::strong_count(&self.tail) > 1 {
+            progress.recent.keep(self.active.number, self.offset, bytes);
+        }
+        drop(progress);
         self.tail.grown.notify_all();
+        self.offset += length;
         Ok(Sequence::new(self.last))
     }
 
@@ -246,6 +261,7 @@ impl Journal {
         }
         let number = self.active.number + 1;
         self.active = fresh(&self.directory, &self.options, number, self.last + 1, needed)?;
+        self.writer.go_on_in(&self.active.path)?;
         self.offset = SEGMENT_HEADER;
         self.tail.lock().segments.push_back(self.active.clone());
         self.prepare_spare();
@@ -378,9 +394,9 @@ fn scan(segment: &Segment, is_last: bool) -> Result<(u64, u64), OpenError> {
             ));
         }
         last = frame.last();
-        offset += frame.len();
+        offset += usize::try_from(segment.room(frame.len())).unwrap_or(usize::MAX);
     }
-    if let Some(later) = whole_frame_after(&bytes, offset, segment.number, last) {
+    if let Some(later) = whole_frame_after(&bytes, offset, segment, last) {
         return Err(corrupt(segment, offset as u64, later));
     }
     let begun =
@@ -392,19 +408,25 @@ fn scan(segment: &Segment, is_last: bool) -> Result<(u64, u64), OpenError> {
 }
 
 /// At most the last batch can be torn: a whole one behind it means that durable records were damaged.
-fn whole_frame_after(bytes: &[u8], from: usize, segment: u64, last: u64) -> Option<&'static str> {
-    let mut offset = from + 8;
+fn whole_frame_after(
+    bytes: &[u8],
+    from: usize,
+    segment: &Segment,
+    last: u64,
+) -> Option<&'static str> {
+    let block = usize::try_from(segment.block).unwrap_or(usize::MAX);
+    let mut offset = from + block;
     while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
         // What was never written is zeros, block after block.
         if rest.starts_with(&ZEROS) {
             offset += ZEROS.len();
             continue;
         }
-        let found: Option<Frame> = frame::open(rest, segment);
+        let found: Option<Frame> = frame::open(rest, segment.number);
         if found.is_some_and(|frame| frame.first > last) {
             return Some("a batch in the middle is damaged");
         }
-        offset += 8;
+        offset += block;
     }
     None
 }

@@ -2,7 +2,8 @@
 //!
 //! One writer appends batches; each is on the disk as a whole or not at all. Readers follow while it writes.
 //! Records are opaque bytes, numbered from 1 without gaps. Files are preallocated segments, recycled when
-//! trimmed, so that making a batch durable costs one write and one `fdatasync`, whatever its size.
+//! trimmed, so that making a batch durable costs one write and one `fdatasync`, whatever its size. Batches stand in
+//! blocks of their own and go past the page cache where the file system lets them: nothing durable is written again.
 //!
 //! It does not know what a record means, and it keeps one file handle and one offset per segment in memory,
 //! nothing per record.
@@ -11,7 +12,9 @@ mod batch;
 mod frame;
 mod journal;
 mod reader;
+mod recent;
 mod segment;
+mod writer;
 
 pub use batch::Batch;
 pub use journal::{AppendError, Journal, JournalOptions, OpenError, TrimError};

@@ -105,7 +105,7 @@ impl JournalReader {
                 }
                 at = frame.last() + 1;
                 next = next.max(at);
-                offset += frame.len() as u64;
+                offset += segment.room(frame.len());
                 self.place = Some(Place { segment: segment.number, offset, next: at });
             }
         }
@@ -135,6 +135,11 @@ impl JournalReader {
 
     fn load(&mut self, segment: &Segment, offset: u64) -> Result<frame::Frame, ReadError> {
         let damaged = || ReadError::Corrupt { segment: segment.number, offset };
+        if let Some(frame) = self.tail.lock().recent.get(segment.number, offset) {
+            self.buffer.clear();
+            self.buffer.extend_from_slice(frame);
+            return frame::open(&self.buffer, segment.number).ok_or_else(damaged);
+        }
         let mut head = [0u8; FRAME_HEADER];
         segment.file.read_exact_at(&mut head, offset).map_err(ReadError::Io)?;
         let length = frame::claimed_len(&head, segment.number).ok_or_else(damaged)?;

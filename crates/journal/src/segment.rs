@@ -9,7 +9,11 @@ use std::sync::Arc;
 /// The header has a block of its own, so that writing frames never touches it.
 pub(crate) const SEGMENT_HEADER: u64 = 4096;
 const MAGIC: &[u8; 8] = b"TANDEMJ1";
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
+/// Frames begin at whole blocks, so that no write touches a block of an earlier one.
+pub(crate) const BLOCK: u64 = 4096;
+/// In format 1 they stood closer.
+const BLOCK_1: u64 = 8;
 const ZEROS: usize = 1 << 20;
 
 /// An open segment. Cloned handles share the file.
@@ -19,6 +23,9 @@ pub(crate) struct Segment {
     pub number: u64,
     pub first: u64,
     pub size: u64,
+    /// Octets of which a frame takes whole multiples.
+    pub block: u64,
+    /// For reading.
     pub file: Arc<File>,
     pub path: PathBuf,
 }
@@ -70,7 +77,7 @@ impl Segment {
         fs::rename(spare, &path)?;
         sync_directory(directory)?;
         let size = file.metadata()?.len();
-        Ok(Segment { number, first, size, file: Arc::new(file), path })
+        Ok(Segment { number, first, size, block: BLOCK, file: Arc::new(file), path })
     }
 
     pub fn open(path: &Path) -> Result<Segment, HeaderError> {
@@ -87,7 +94,13 @@ impl Segment {
             return Err(HeaderError::Newer(word(8)));
         }
         let (number, first) = (long(16), long(24));
-        Ok(Segment { number, first, size, file: Arc::new(file), path: path.to_owned() })
+        let block = if word(8) < FORMAT { BLOCK_1 } else { BLOCK };
+        Ok(Segment { number, first, size, block, file: Arc::new(file), path: path.to_owned() })
+    }
+
+    /// What a frame of so many octets takes.
+    pub fn room(&self, length: usize) -> u64 {
+        (length as u64).next_multiple_of(self.block)
     }
 
     /// All frames, for recovery.

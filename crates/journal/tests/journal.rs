@@ -155,6 +155,87 @@ fn a_reader_follows_while_the_writer_goes_on() {
 }
 
 #[test]
+fn a_reader_gets_the_same_from_memory_and_from_the_disk() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut journal = Journal::open(directory.path(), small()).expect("opened");
+    append(&mut journal, &[record(1), record(2)]);
+    let mut following = journal.reader();
+    // More than is kept in memory: the first of these come from the disk again.
+    let records: Vec<_> = (3..=600).map(|n| [record(n), vec![n as u8; 20_000]].concat()).collect();
+    for record in &records {
+        append(&mut journal, std::slice::from_ref(record));
+    }
+    let (mut next, mut read) = (Sequence::new(3), Vec::new());
+    while next <= following.last_durable() {
+        next = following.read(next, 1, &mut |_, bytes| read.push(bytes.to_vec())).expect("read");
+    }
+    assert_eq!(read, records);
+}
+
+/// As the program before blocks wrote it: frames at multiples of eight octets.
+fn in_format_1(directory: &Path, batches: &[&[Vec<u8>]]) {
+    let mut segment = vec![0u8; 4096];
+    segment[0..8].copy_from_slice(b"TANDEMJ1");
+    segment[8..12].copy_from_slice(&1u32.to_le_bytes());
+    segment[16..24].copy_from_slice(&1u64.to_le_bytes());
+    segment[24..32].copy_from_slice(&1u64.to_le_bytes());
+    let checksum = crc32fast::hash(&segment[..32]);
+    segment[32..36].copy_from_slice(&checksum.to_le_bytes());
+    let mut first = 1u64;
+    for records in batches {
+        let mut payload = Vec::new();
+        for record in *records {
+            payload.extend((record.len() as u32).to_le_bytes());
+            payload.extend(record);
+        }
+        let mut head = b"RFJT".to_vec();
+        head.extend((payload.len() as u32).to_le_bytes());
+        head.extend(1u64.to_le_bytes());
+        head.extend(first.to_le_bytes());
+        head.extend((records.len() as u32).to_le_bytes());
+        let checksum = crc32fast::hash(&[head.clone(), payload.clone()].concat());
+        head.extend(checksum.to_le_bytes());
+        segment.extend([head, payload].concat());
+        segment.resize(segment.len().next_multiple_of(8), 0);
+        first += records.len() as u64;
+    }
+    segment.resize(16 << 10, 0);
+    fs::create_dir_all(directory).expect("a directory");
+    fs::write(directory.join(format!("{:020}.segment", 1)), segment).expect("written");
+}
+
+#[test]
+fn a_journal_of_the_format_before_is_read_and_gone_on_with() {
+    let directory = tempfile::tempdir().expect("a directory");
+    in_format_1(directory.path(), &[&[record(1), record(2)], &[record(3)]]);
+    let mut journal = Journal::open(directory.path(), small()).expect("opened");
+    assert_eq!(append(&mut journal, &[record(4)]), 4);
+    drop(journal);
+    let mut journal = Journal::open(directory.path(), small()).expect("opened again");
+    assert_eq!(append(&mut journal, &[record(5)]), 5);
+    let expected: Vec<_> = (1..=5).map(|n| (n, record(n))).collect();
+    assert_eq!(read_all(&journal), expected);
+}
+
+#[test]
+fn no_write_touches_a_block_of_an_earlier_batch() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut journal = Journal::open(directory.path(), small()).expect("opened");
+    let path = segments(directory.path())[0].clone();
+    let mut before = fs::read(&path).expect("read");
+    let mut written = 0;
+    for number in 1..=3u64 {
+        append(&mut journal, &[record(number), vec![7; 1000 * number as usize]]);
+        let after = fs::read(&path).expect("read");
+        let changed = (0..after.len()).filter(|at| before[*at] != after[*at]);
+        let blocks: std::collections::BTreeSet<usize> = changed.map(|at| at / 4096).collect();
+        assert!(blocks.first().is_some_and(|first| *first > written), "{blocks:?}");
+        written = *blocks.last().expect("something was written");
+        before = after;
+    }
+}
+
+#[test]
 fn only_one_process_has_the_journal() {
     let directory = tempfile::tempdir().expect("a directory");
     let _journal = Journal::open(directory.path(), small()).expect("opened");

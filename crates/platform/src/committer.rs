@@ -55,9 +55,11 @@ impl Committer {
             return true;
         }
         let (records, bytes) = (work.records.len() as u64, work.records.byte_len() as u64);
+        let began = Instant::now();
         match self.journal.append(&mut work.records) {
             Ok(_) => {
                 let metrics = &self.shared.metrics;
+                metrics.committed_in(began.elapsed());
                 metrics.records.fetch_add(records, Ordering::Relaxed);
                 metrics.batches.fetch_add(1, Ordering::Relaxed);
                 metrics.bytes.fetch_add(bytes, Ordering::Relaxed);

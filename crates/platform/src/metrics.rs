@@ -29,9 +29,10 @@ pub struct Metrics {
     /// What the interfaces say of themselves, in the form of this text.
     pub(crate) interfaces: Mutex<BTreeMap<&'static str, String>>,
     latency: Latency,
+    commits: Latency,
 }
 
-/// Times from submission to durable answer, in buckets an eighth of a power of two wide.
+/// Times, in buckets an eighth of a power of two wide.
 struct Latency {
     buckets: [AtomicU64; Latency::BUCKETS],
 }
@@ -45,6 +46,16 @@ impl Default for Latency {
 impl Latency {
     const SUB_BITS: u32 = 3;
     const BUCKETS: usize = 40 << Self::SUB_BITS;
+
+    fn count(&self, elapsed: Duration, count: u64) {
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.buckets[Self::bucket(micros)].fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn snapshot(&self) -> LatencySnapshot {
+        let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+        LatencySnapshot(counts.collect())
+    }
 
     /// Below eight each value has its own bucket; above, eight for each power of two.
     fn bucket(micros: u64) -> usize {
@@ -66,12 +77,12 @@ impl Latency {
     }
 }
 
-/// Quantiles of the answers since the start, or between two snapshots.
+/// Quantiles of what was timed since the start, or between two snapshots.
 #[derive(Clone, Debug)]
 pub struct LatencySnapshot(Vec<u64>);
 
 impl LatencySnapshot {
-    /// In thousandths: 500, 990, 999.
+    /// In thousandths: 500, 990, 999; 1000 is the longest.
     pub fn quantile(&self, thousandths: u64) -> Duration {
         let total: u64 = self.0.iter().sum();
         let rank = (total * thousandths).div_ceil(1000).max(1);
@@ -110,7 +121,10 @@ pub struct MetricsSnapshot {
     pub books_sequence: u64,
     pub open_sessions: u64,
     pub subscribers: u64,
+    /// From submission to durable answer.
     pub latency: LatencySnapshot,
+    /// What the journal took to make a batch durable.
+    pub commits: LatencySnapshot,
 }
 
 impl Metrics {
@@ -146,9 +160,12 @@ impl Metrics {
     }
 
     pub(crate) fn answered_in(&self, elapsed: Duration, count: u64) {
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        self.latency.buckets[Latency::bucket(micros)].fetch_add(count, Ordering::Relaxed);
+        self.latency.count(elapsed, count);
         self.answered.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn committed_in(&self, elapsed: Duration) {
+        self.commits.count(elapsed, 1);
     }
 
     pub fn snapshot(&self) -> MetricsSnapshot {
@@ -168,7 +185,8 @@ impl Metrics {
             books_sequence: of(&self.books_sequence),
             open_sessions: of(&self.open_sessions),
             subscribers: of(&self.subscribers),
-            latency: LatencySnapshot(self.latency.buckets.iter().map(of).collect()),
+            latency: self.latency.snapshot(),
+            commits: self.commits.snapshot(),
         }
     }
 
@@ -198,15 +216,18 @@ impl Metrics {
         put("books_sequence", "gauge", "Last record in the books.", now.books_sequence);
         put("open_sessions", "gauge", "Charging sessions open.", now.open_sessions);
         put("subscribers", "gauge", "Subscribers in memory.", now.subscribers);
-        let micros =
-            |thousandths| u64::try_from(now.latency.quantile(thousandths).as_micros()).unwrap_or(0);
-        put(
-            "answer_p50_microseconds",
-            "gauge",
-            "Median time from submission to durable answer.",
-            micros(500),
-        );
-        put("answer_p99_microseconds", "gauge", "99th percentile of the same.", micros(990));
+        let timed = [
+            ("answer", "from submission to durable answer", &now.latency),
+            ("journal_commit", "to make a batch durable", &now.commits),
+        ];
+        for (name, what, times) in timed {
+            let micros =
+                |thousandths| u64::try_from(times.quantile(thousandths).as_micros()).unwrap_or(0);
+            let (p50, p99) =
+                (format!("{name}_p50_microseconds"), format!("{name}_p99_microseconds"));
+            put(&p50, "gauge", &format!("Median time {what}."), micros(500));
+            put(&p99, "gauge", "99th percentile of the same.", micros(990));
+        }
         let _ =
             writeln!(text, "# HELP tandem_declined_total Charging requests refused, by reason.");
         let _ = writeln!(text, "# TYPE tandem_declined_total counter");

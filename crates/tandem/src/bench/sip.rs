@@ -64,7 +64,9 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     );
     let (most, _) = measure(Some((limit * 0.8) as u64), 8192, seconds, Duration::ZERO);
     shown("at 80 %", &most);
+    let earlier = bed.platform.metrics_snapshot().commits;
     let (mut half, _) = measure(Some((limit * 0.5) as u64), 8192, seconds, Duration::ZERO);
+    let commits = bed.platform.metrics_snapshot().commits.since(&earlier);
     shown("at 50 %", &half);
     let told = half.between.count();
     anyhow::ensure!(
@@ -81,6 +83,12 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
         "  as the calling switch hears it: p50 {:?}, p99 {:?}",
         half.heard.quantile(500),
         half.heard.quantile(990)
+    );
+    println!(
+        "  of that the disk, for each batch: p50 {:?}, p99 {:?}, longest {:?}",
+        commits.quantile(500),
+        commits.quantile(990),
+        commits.quantile(1000)
     );
     let mut direct = CallingSwitch::bind(any, called.address, move |call| {
         (format!("+{}", number_of(call % subscribers)), "+4930901820".into())
@@ -113,6 +121,7 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     figures.insert("floor_us_per_leg".into(), leg.into());
     figures.insert("failed_calls".into(), most.failed().into());
     figures.insert("post_dial_delay_p99_ms".into(), millis(half.between.quantile(990)));
+    figures.insert("longest_commit_ms".into(), millis(commits.quantile(1000)));
     figures.insert("bytes_per_call".into(), bytes.into());
     figures.insert("subscribers".into(), subscribers.into());
     Ok(figures)

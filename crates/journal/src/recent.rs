@@ -1,0 +1,41 @@
+//! The latest frames in memory: a reader that keeps up does not ask the disk for what went past the page cache.
+
+use std::collections::VecDeque;
+
+const BYTES_MAX: usize = 8 << 20;
+
+#[derive(Debug)]
+struct Kept {
+    segment: u64,
+    offset: u64,
+    frame: Vec<u8>,
+}
+
+/// In the order of writing.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    frames: VecDeque<Kept>,
+    bytes: usize,
+}
+
+impl Recent {
+    pub fn keep(&mut self, segment: u64, offset: u64, frame: &[u8]) {
+        let mut place = Vec::new();
+        while self.bytes + frame.len() > BYTES_MAX {
+            let Some(oldest) = self.frames.pop_front() else { return };
+            self.bytes -= oldest.frame.len();
+            place = oldest.frame;
+        }
+        place.clear();
+        place.extend_from_slice(frame);
+        self.bytes += frame.len();
+        self.frames.push_back(Kept { segment, offset, frame: place });
+    }
+
+    /// The frame that begins there, if it is one of these.
+    pub fn get(&self, segment: u64, offset: u64) -> Option<&[u8]> {
+        let key = |kept: &Kept| (kept.segment, kept.offset);
+        let index = self.frames.binary_search_by_key(&(segment, offset), key).ok()?;
+        self.frames.get(index).map(|kept| kept.frame.as_slice())
+    }
+}
