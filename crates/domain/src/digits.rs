@@ -40,6 +40,12 @@ impl Digits {
         Some((self.0 >> Self::shift(index)) as u8 & 0x0f)
     }
 
+    /// Up to sixteen digits from `place` on, four bits each from the top; zeros behind the last.
+    pub fn packed_from(self, place: usize) -> u64 {
+        let above = 128 - Self::LENGTH_SHIFT as usize + 4 * place.min(Self::LENGTH_MAX);
+        ((self.0 << above) >> 64) as u64
+    }
+
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..self.len()).filter_map(move |index| self.digit(index))
     }

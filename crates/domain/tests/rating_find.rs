@@ -230,6 +230,46 @@ fn a_large_deck_enters_at_the_fourth_digit_and_finds_the_same() {
     }
 }
 
+/// Digits that look arbitrary and are the same each time.
+fn scattered(seed: u64, length: usize, most: u64) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let digit = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'0' + ((state >> 40) % most) as u8)
+    };
+    (0..length).map(digit).collect()
+}
+
+#[test]
+fn prefixes_of_every_length_are_found_in_decks_of_every_size() {
+    for (count, most) in [(1, 2), (5, 2), (8, 2), (9, 2), (300, 2), (300, 10), (40_000, 10)] {
+        let lengths = |seed: u64| 1 + (seed % 7 + seed / 7 % 6) as usize;
+        let mut known: std::collections::BTreeSet<String> =
+            (0..count).map(|seed| scattered(seed, lengths(seed), most)).collect();
+        // Nobody else begins like these, down to the last digit that a prefix may have.
+        known.extend([20, 23, 24].map(|length| "98".repeat(12)[..length].to_owned()));
+        known.insert("2000".into());
+        let rows: String = known.iter().map(|prefix| format!("{prefix},{prefix},1\n")).collect();
+        let list = list(&format!("prefix,destination,price\n{rows}"));
+        let all = known.iter().zip(0..);
+        let longer =
+            all.map(|(prefix, n)| format!("{prefix}{}", scattered(n, n as usize % 4, most)));
+        let cut = known.iter().map(|prefix| prefix[..prefix.len().div_ceil(2)].to_owned());
+        let others = (0..5_000).map(|seed| scattered(seed + 1_000_000, 9, most));
+        for number in longer.chain(cut).chain(others) {
+            let number = &number[..number.len().min(24)];
+            let longest = (1..=number.len()).rev().map(|length| &number[..length]);
+            let expected = longest.into_iter().find(|prefix| known.contains(*prefix));
+            let asked = query(Service::Voice, number);
+            assert_eq!(found(&list, &asked), expected.unwrap_or("none"), "{number} of {count}");
+        }
+        // A service code is no number, though its keys may add up to one.
+        let code = RateQuery { destination: Digits::dialled("1*00"), ..query(Service::Voice, "") };
+        let short = ["1"].into_iter().find(|prefix| known.contains(*prefix));
+        assert_eq!(found(&list, &code), short.unwrap_or("none"));
+    }
+}
+
 fn any_match() -> impl Strategy<Value = RateSpec> {
     let prefix = prop_oneof![2 => Just(String::new()), 8 => "[1-3]{1,5}"];
     let network = prop_oneof![3 => Just(""), 1 => Just("262"), 1 => Just("26201"), 1 => Just("262012"), 1 => Just("310")];

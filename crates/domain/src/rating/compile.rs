@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::bands::Bands;
 use super::index::{Condition, Index, Path, Row};
-use super::price_list::{NamedRate, PriceList};
+use super::price_list::PriceList;
 use super::rate::Rate;
 use super::settle::Terms;
 use super::spec::{PeriodCap, Price, Progression, RateSpec, Step, Treatment};
@@ -91,7 +91,8 @@ struct Compiler {
     /// Which rate of the input a row is, by the order of input.
     order: Vec<u32>,
     rates: HashMap<Price, u32>,
-    named: HashMap<NamedRate, u32>,
+    /// Rates by number and name.
+    named: HashMap<(u32, (u32, u32)), u32>,
     caps: HashMap<u16, PeriodCap>,
     places: HashMap<Box<str>, (u32, u32)>,
     names: String,
@@ -123,11 +124,11 @@ impl Compiler {
             direction: spec.direction,
             origin: spec.origin,
         };
-        let (name_start, name_end) = self.place(spec.destination);
+        let name = self.place(spec.destination);
         let rates = self.rates.len() as u32;
         let rate = *self.rates.entry(spec.price).or_insert(rates);
         let named = self.named.len() as u32;
-        let rate = *self.named.entry(NamedRate { rate, name_start, name_end }).or_insert(named);
+        let rate = *self.named.entry((rate, name)).or_insert(named);
         self.rows.push(Row { path, condition, rate });
         findings
     }
@@ -168,15 +169,15 @@ impl Compiler {
         let mut rates: Vec<(u32, Rate)> =
             self.rates.into_iter().map(|(price, number)| (number, Rate(price))).collect();
         rates.sort_unstable_by_key(|(number, _)| *number);
-        let mut named: Vec<(u32, NamedRate)> =
-            self.named.into_iter().map(|(named, number)| (number, named)).collect();
-        named.sort_unstable_by_key(|(number, _)| *number);
+        let mut named: Vec<_> = self.named.into_iter().collect();
+        named.sort_unstable_by_key(|(_, number)| *number);
         PriceList {
             terms: Terms::of(&header),
             bands: Bands::of(&header, zone),
             index: Index::build(&rows),
             rates: rates.into_iter().map(|(_, rate)| rate).collect(),
-            named: named.into_iter().map(|(_, named)| named).collect(),
+            rate_of: named.iter().map(|((rate, _), _)| *rate).collect(),
+            name_of: named.iter().map(|((_, name), _)| *name).collect(),
             names: self.names,
             header,
         }

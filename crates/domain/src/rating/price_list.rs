@@ -22,18 +22,12 @@ pub struct PriceList {
     pub(super) bands: Bands,
     pub(super) index: Index,
     pub(super) rates: Vec<Rate>,
-    /// By [`RateIndex`].
-    pub(super) named: Vec<NamedRate>,
+    /// By [`RateIndex`]: apart from the names, which pricing does not look at.
+    pub(super) rate_of: Vec<u32>,
+    /// By [`RateIndex`]: where its name begins and ends.
+    pub(super) name_of: Vec<(u32, u32)>,
     /// The names of the destinations, one after the other.
     pub(super) names: String,
-}
-
-/// A rate together with the destination that it is sold for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct NamedRate {
-    pub rate: u32,
-    pub name_start: u32,
-    pub name_end: u32,
 }
 
 /// What something would cost.
@@ -48,7 +42,7 @@ impl fmt::Debug for PriceList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("PriceList");
         shown.field("name", &self.header.name).field("version", &self.header.version);
-        shown.field("rates", &self.named.len()).finish_non_exhaustive()
+        shown.field("rates", &self.rate_of.len()).finish_non_exhaustive()
     }
 }
 
@@ -72,11 +66,11 @@ impl PriceList {
 
     /// How many different rates there are.
     pub fn len(&self) -> usize {
-        self.named.len()
+        self.rate_of.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.named.is_empty()
+        self.rate_of.is_empty()
     }
 
     /// The most specific rate that matches: the longest prefix of the destination decides, then the longest code
@@ -88,14 +82,14 @@ impl PriceList {
 
     /// None for an index of another version.
     pub fn rate(&self, index: RateIndex) -> Option<&Rate> {
-        let named = self.named.get(index.position())?;
-        self.rates.get(named.rate as usize)
+        let rate = self.rate_of.get(index.position())?;
+        self.rates.get(*rate as usize)
     }
 
     /// The name of the destination or zone that a rate is sold for.
     pub fn destination(&self, index: RateIndex) -> &str {
-        let named = self.named.get(index.position());
-        let name = named.and_then(|n| self.names.get(n.name_start as usize..n.name_end as usize));
+        let name = self.name_of.get(index.position());
+        let name = name.and_then(|(start, end)| self.names.get(*start as usize..*end as usize));
         name.unwrap_or("")
     }
 

@@ -1,7 +1,10 @@
 //! Lookup of a rate: a digit trie over destination prefixes, and beneath it the other parts of the match.
 //!
-//! All of it lies in three vectors. A node is 12 octets with its children side by side; large decks
-//! enter the trie at the fourth digit through a table. A lookup allocates nothing.
+//! All of it lies in a few vectors. A node is 12 octets with its children side by side; where only a few prefixes are
+//! left they stand in one row and are compared. Large decks enter the trie at the fourth digit through a table.
+//! A lookup allocates nothing.
+
+mod build;
 
 use std::cmp::Reverse;
 
@@ -98,6 +101,14 @@ impl Path {
         }
         ((self.0 >> Self::shift(position)) as u8 & 0x0f).checked_sub(1)
     }
+
+    /// The digits from `place` on as in [`Digits::packed_from`], and how many they are.
+    fn packed_from(self, place: usize) -> (u64, u8) {
+        let digits = (place..).map_while(|position| self.digit(position));
+        digits.zip(0u8..).fold((0, 0), |(packed, _), (digit, length)| {
+            (packed | u64::from(digit) << (60 - 4 * length.min(15)), length + 1)
+        })
+    }
 }
 
 /// What must hold besides the prefix.
@@ -152,25 +163,46 @@ impl Target {
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    children: u32,
+    /// The first child, or the first of the tails.
+    next: u32,
     target: Target,
     /// Bit d: there is a child for digit d. Children are in digit order.
     digits: u16,
+    /// How many tails there are in place of children.
+    tails: u8,
+    /// How many digits lead here.
+    depth: u8,
+}
+
+/// The end of a prefix. Those of one node stand longest first.
+#[derive(Clone, Copy, Debug)]
+struct Tail {
+    /// As in [`Digits::packed_from`].
+    digits: u64,
+    length: u8,
+    target: Target,
+}
+
+impl Tail {
+    const LENGTH_MAX: usize = 16;
+
+    fn begins(&self, digits: u64, length: usize) -> bool {
+        let length_own = usize::from(self.length);
+        length_own <= length && (digits ^ self.digits) >> (4 * (Self::LENGTH_MAX - length_own)) == 0
+    }
 }
 
 /// Where the trie stands after the first digits.
 #[derive(Clone, Copy, Debug)]
 struct Entrance {
-    /// `Entrance::CLOSED` when no longer prefix begins so.
-    node: u32,
+    node: Node,
     target: Target,
 }
 
 impl Entrance {
-    const CLOSED: u32 = u32::MAX;
     const DIGITS: usize = 4;
     const COUNT: usize = 10usize.pow(Self::DIGITS as u32);
-    /// Smaller tries stay in the cache without a table of 80 kB.
+    /// Smaller tries stay in the cache without a table of 160 kB.
     const NODES_MIN: usize = 16_384;
 }
 
@@ -196,6 +228,7 @@ struct Tree {
 pub(super) struct Index {
     trees: [Tree; Service::ALL.len()],
     nodes: Vec<Node>,
+    tails: Vec<Tail>,
     entrances: Vec<Entrance>,
     groups: Vec<Group>,
     candidates: Vec<(Condition, RateIndex)>,
@@ -217,36 +250,37 @@ impl Index {
 
     /// What the longest prefix of the number leads to.
     fn longest(&self, tree: &Tree, number: Digits) -> Option<Target> {
-        let mut node = self.nodes.get(tree.root? as usize)?;
-        let mut depth = 0;
-        let mut target = node.target;
-        if let Some(entrance) = self.entrance(tree, number) {
-            target = entrance.target;
-            if entrance.node == Entrance::CLOSED {
+        let root = self.nodes.get(tree.root? as usize)?;
+        let (mut node, mut target) = match self.entrance(tree, number) {
+            Some(entrance) => (&entrance.node, entrance.target),
+            None => (root, root.target),
+        };
+        while node.tails == 0 {
+            let digit = number.digit(usize::from(node.depth));
+            let Some(child) = digit.and_then(|digit| node.child(digit)) else {
                 return Some(target);
-            }
-            node = self.nodes.get(entrance.node as usize)?;
-            depth = Entrance::DIGITS;
-        }
-        while let Some(digit) = number.digit(depth) {
-            let Some(child) = node.child(digit) else { break };
+            };
             node = self.nodes.get(child as usize)?;
             if node.target != Target::NOTHING {
                 target = node.target;
             }
-            depth += 1;
         }
-        Some(target)
+        let tails = self.tails.get(node.next as usize..)?.get(..usize::from(node.tails))?;
+        let depth = usize::from(node.depth);
+        let (digits, length) = (number.packed_from(depth), number.len().saturating_sub(depth));
+        let longest = tails.iter().find(|tail| tail.begins(digits, length));
+        Some(longest.map_or(target, |tail| tail.target))
     }
 
+    /// None for numbers that are too short, and for service codes.
     fn entrance(&self, tree: &Tree, number: Digits) -> Option<&Entrance> {
         let start = tree.entrances? as usize;
-        if number.len() < Entrance::DIGITS {
-            return None;
+        let mut offset = 0;
+        for place in 0..Entrance::DIGITS {
+            let digit = number.digit(place).filter(|digit| *digit < 10)?;
+            offset = offset * 10 + usize::from(digit);
         }
-        let leading = number.iter().take(Entrance::DIGITS);
-        let offset = leading.fold(0, |offset, digit| offset * 10 + usize::from(digit));
-        self.entrances.get(start..start + Entrance::COUNT)?.get(offset)
+        self.entrances.get(start + offset)
     }
 
     fn choose(&self, group: &Group, query: &RateQuery) -> Option<RateIndex> {
@@ -276,98 +310,6 @@ impl Node {
         if self.digits & bit == 0 {
             return None;
         }
-        Some(self.children + (self.digits & (bit - 1)).count_ones())
-    }
-}
-
-/// A node whose children are still to be made, and the rows beneath it.
-struct Pending<'a> {
-    node: usize,
-    rows: &'a [Row],
-    depth: usize,
-    shorter: Target,
-}
-
-impl Index {
-    /// From rows in [`Row::order`], no two of them alike.
-    pub fn build(rows: &[Row]) -> Index {
-        let mut index = Index::default();
-        for rows in rows.chunk_by(|a, b| a.path.service() == b.path.service()) {
-            let Some(first) = rows.first() else { continue };
-            let tree = index.build_tree(rows);
-            if let Some(slot) = index.trees.get_mut(first.path.service()) {
-                *slot = tree;
-            }
-        }
-        index.nodes.shrink_to_fit();
-        index.candidates.shrink_to_fit();
-        index
-    }
-
-    fn build_tree(&mut self, rows: &[Row]) -> Tree {
-        let root = self.nodes.len();
-        self.nodes.push(Node { children: 0, target: Target::NOTHING, digits: 0 });
-        let mut pending = std::collections::VecDeque::new();
-        pending.push_back(Pending { node: root, rows, depth: 0, shorter: Target::NOTHING });
-        while let Some(Pending { node, rows, depth, shorter }) = pending.pop_front() {
-            let own = rows.iter().take_while(|row| row.path.digit(depth).is_none()).count();
-            let (own, longer) = rows.split_at(own);
-            let target = self.add_target(own, shorter);
-            let shorter = if target == Target::NOTHING { shorter } else { target };
-            let children = self.nodes.len();
-            let mut digits = 0u16;
-            for rows in longer.chunk_by(|a, b| a.path.digit(depth) == b.path.digit(depth)) {
-                let digit = rows.first().and_then(|row| row.path.digit(depth)).unwrap_or(0);
-                digits |= 1 << digit;
-                let node = self.nodes.len();
-                self.nodes.push(Node { children: 0, target: Target::NOTHING, digits: 0 });
-                pending.push_back(Pending { node, rows, depth: depth + 1, shorter });
-            }
-            if let Some(slot) = self.nodes.get_mut(node) {
-                *slot = Node { children: children as u32, target, digits };
-            }
-        }
-        let entrances = (self.nodes.len() - root >= Entrance::NODES_MIN)
-            .then(|| self.build_entrances(root as u32));
-        Tree { root: Some(root as u32), entrances }
-    }
-
-    fn add_target(&mut self, rows: &[Row], shorter: Target) -> Target {
-        match rows {
-            [] => Target::NOTHING,
-            [only] if only.condition == Condition::NONE => Target(only.rate),
-            _ => {
-                let start = self.candidates.len() as u32;
-                let candidates = rows.iter().map(|row| (row.condition, RateIndex(row.rate)));
-                self.candidates.extend(candidates);
-                let network_lengths = rows.iter().fold(0, |lengths, row| {
-                    lengths | 1 << row.condition.network.checked_ilog10().unwrap_or(0)
-                });
-                let end = self.candidates.len() as u32;
-                self.groups.push(Group { start, end, network_lengths, shorter });
-                Target(Target::GROUP | (self.groups.len() - 1) as u32)
-            }
-        }
-    }
-
-    fn build_entrances(&mut self, root: u32) -> u32 {
-        let start = self.entrances.len();
-        for leading in 0..Entrance::COUNT {
-            let mut node = Some(root);
-            let mut target = Target::NOTHING;
-            for place in (0..=Entrance::DIGITS as u32).rev() {
-                let Some(known) = node.and_then(|node| self.nodes.get(node as usize)) else {
-                    break;
-                };
-                if known.target != Target::NOTHING {
-                    target = known.target;
-                }
-                if place > 0 {
-                    node = known.child((leading / 10usize.pow(place - 1) % 10) as u8);
-                }
-            }
-            self.entrances.push(Entrance { node: node.unwrap_or(Entrance::CLOSED), target });
-        }
-        start as u32
+        Some(self.next + (self.digits & (bit - 1)).count_ones())
     }
 }
