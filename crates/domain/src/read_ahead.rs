@@ -42,6 +42,15 @@ pub fn read_ahead<'a>(state: &State, commands: impl Iterator<Item = &'a Command>
         sum = sum.wrapping_add(session.answers.len() as u64 + u64::from(session.ending));
         sum = sum.wrapping_add(session.groups.first().map_or(0, |group| group.used));
     }
+    for session in &sessions {
+        // What was answered lies elsewhere, and a group is many lines long.
+        sum = session.answers.iter().fold(sum, |sum, given| sum.wrapping_add(given.number.into()));
+        for group in &session.groups {
+            let payer = group.payers.first().map_or(0, |payer| payer.meter.net.micros());
+            let legs = u64::from(group.wholesale.is_some()) + u64::from(group.cost.is_some());
+            sum = sum.wrapping_add(payer as u64 + legs + group.granted);
+        }
+    }
     let found: SmallVec<[_; COMMANDS_MAX]> =
         subscribers.iter().filter_map(|id| state.subscribers.at(*id)).collect();
     for id in &subscribers {

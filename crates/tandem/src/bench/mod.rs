@@ -65,7 +65,7 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
             charging::run(
                 shape.seconds.unwrap_or(15),
                 shape.subscribers.unwrap_or(1_000_000),
-                shape.in_flight.unwrap_or(128),
+                shape.in_flight.unwrap_or(256),
             )?,
             shape.json,
         ),
