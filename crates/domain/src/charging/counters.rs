@@ -36,6 +36,8 @@ pub(super) fn room(
     priced: &Priced<'_>,
     owner: CounterOwner,
 ) -> Option<Amount> {
+    // Nearly every rate.
+    priced.rate.period_cap()?;
     let rooms = caps(charging, priced).map(|(key, period, most)| {
         let charged = total(charging, draft, owner, key, period);
         most.saturating_sub(Amount::from_micros(i64::try_from(charged).unwrap_or(i64::MAX)))
@@ -52,7 +54,7 @@ pub(super) fn note_charged(
     listed: Amount,
 ) {
     let micros = u64::try_from(listed.micros()).unwrap_or(0);
-    if micros == 0 {
+    if micros == 0 || priced.rate.period_cap().is_none() {
         return;
     }
     for (key, period, _) in caps(charging, priced) {

@@ -1,7 +1,5 @@
 //! Ends that no switch asked for: supervision, and the VNO's own credit.
 
-use smallvec::SmallVec;
-
 use super::draft::Draft;
 use super::grant::release;
 use super::group::Phase;
@@ -22,11 +20,11 @@ const SUPERVISION_GRACE_SECONDS: u64 = 30;
 const VALIDITY_DEFAULT_SECONDS: u32 = 3600;
 
 /// The VNO's own money ended: its sessions are ended too.
-pub(super) fn close_gate(state: &State, vno: VnoId) -> SmallVec<[Event; 2]> {
-    SmallVec::from_buf([
+pub(super) fn close_gate(state: &State, vno: VnoId) -> [Event; 2] {
+    [
         Event::VnoCreditGate(vno, true),
         Event::SweepBegun(new_sweep(state, SweepPurpose::AbortVno(vno))),
-    ])
+    ]
 }
 
 /// The gate of a VNO without credit opens when this much more comes onto its account and leaves something free.

@@ -207,13 +207,13 @@ impl<'a> Work<'a> {
     }
 
     /// When the VNO's own money ended: close the gate and have its sessions ended.
-    pub(super) fn gate_events(&self) -> SmallVec<[Event; 2]> {
+    pub(super) fn gate_events(&self) -> Vec<Event> {
         let vno = self.charging.vno.id;
         let state = self.charging.state;
         let open = state.tally(vno).is_some_and(|tally| !tally.credit_exhausted);
         // What is left in its pools is paid for: only what goes beyond them is refused.
         let lives_on_pools = wholesale::has_pools(&self.charging);
         let closes = self.vno_ran_out && open && !lives_on_pools;
-        if closes { close_gate(state, vno) } else { SmallVec::new() }
+        if closes { close_gate(state, vno).into() } else { Vec::new() }
     }
 }
