@@ -1,12 +1,15 @@
 //! What can go wrong with the books. The journal is not touched by any of it.
 
 use std::fmt;
+use std::io;
 
 use tandem_domain::apply::Inconsistent;
 
 #[derive(Debug)]
 pub enum BooksError {
     Database(rusqlite::Error),
+    /// What was written could not be brought onto the disk.
+    Disk(io::Error),
     /// Written by a newer version of the program.
     NewerSchema {
         found: i64,
@@ -25,6 +28,7 @@ impl fmt::Display for BooksError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BooksError::Database(error) => write!(f, "the books' database failed: {error}"),
+            BooksError::Disk(error) => write!(f, "the books' files failed: {error}"),
             BooksError::NewerSchema { found, known } => {
                 write!(f, "the books have schema {found}, this program knows up to {known}")
             }
@@ -42,6 +46,7 @@ impl std::error::Error for BooksError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             BooksError::Database(error) => Some(error),
+            BooksError::Disk(error) => Some(error),
             BooksError::Inconsistent(inconsistent) => Some(inconsistent),
             BooksError::NewerSchema { .. } | BooksError::Unreadable { .. } => None,
         }
@@ -51,6 +56,12 @@ impl std::error::Error for BooksError {
 impl From<rusqlite::Error> for BooksError {
     fn from(error: rusqlite::Error) -> BooksError {
         BooksError::Database(error)
+    }
+}
+
+impl From<io::Error> for BooksError {
+    fn from(error: io::Error) -> BooksError {
+        BooksError::Disk(error)
     }
 }
 

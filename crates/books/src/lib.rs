@@ -13,6 +13,7 @@ mod queries;
 mod rows;
 mod schema;
 mod touched;
+mod trickle;
 
 pub use audit::{AuditReport, audit};
 pub use content::{PaymentFilter, StatementFilter, StatementRow};
@@ -47,7 +48,7 @@ impl Books {
     }
 
     pub fn into_projector(self) -> Result<Projector, BooksError> {
-        Projector::new(self.connection)
+        Projector::new(self.connection, &self.path)
     }
 
     /// The state at the books' sequence.

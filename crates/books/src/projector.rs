@@ -4,6 +4,7 @@
 //! runs live, and what changed is written back: the books are an exact checkpoint, never a blurred one, and cost
 //! the sequencer nothing.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -23,18 +24,36 @@ use crate::content;
 use crate::load::load_small;
 use crate::rows::{RegistryKind, Source, Tallies, account_columns, decode, encode, signed};
 use crate::touched::Touched;
+use crate::trickle::Trickle;
+
+/// Above it a commit empties the write-ahead log by itself; until then [`Projector::make_durable`] does.
+const LOG_PAGES_MAX: i64 = 65_536;
 
 #[derive(Debug)]
 pub struct Projector {
     connection: Connection,
     /// Complete but for subscribers, sessions, indices and answers, which come and go with each batch.
     state: State,
+    /// The write-ahead log. Closed after the connection, whose locks end with the first closing of a file.
+    log: Trickle,
+    database: Trickle,
+    /// Pages of the log were moved into the database and may not be on the disk there.
+    has_moved: bool,
 }
 
 impl Projector {
-    pub(crate) fn new(connection: Connection) -> Result<Projector, BooksError> {
+    pub(crate) fn new(connection: Connection, path: &Path) -> Result<Projector, BooksError> {
         let state = load_small(&connection)?;
-        Ok(Projector { connection, state })
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX)?;
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        Ok(Projector {
+            connection,
+            state,
+            log: Trickle::new(Path::new(&log)),
+            database: Trickle::new(path),
+            has_moved: false,
+        })
     }
 
     /// The last record that the books hold.
@@ -44,6 +63,7 @@ impl Projector {
 
     /// Brings records into the books. Those they hold already are passed over.
     pub fn project(&mut self, records: &[Record]) -> Result<(), BooksError> {
+        self.finish_move()?;
         let before = self.state.clone();
         let result = self.project_all(records);
         self.evict();
@@ -57,11 +77,26 @@ impl Projector {
     /// Brings what was projected onto the disk itself: a commit alone may be lost with the power.
     /// False while a reader keeps the write-ahead log from being emptied.
     pub fn make_durable(&mut self) -> Result<bool, BooksError> {
-        let (logged, moved) =
-            self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-                Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-            })?;
+        // As SQLite itself would, but little by little: the log, from it the database, and before the log is
+        // written from its beginning again the database too.
+        self.log.sync()?;
+        self.has_moved = true;
+        self.connection.pragma_update(None, "synchronous", "OFF")?;
+        let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        self.connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let (logged, moved) = moved?;
+        self.finish_move()?;
         Ok(logged == moved)
+    }
+
+    fn finish_move(&mut self) -> Result<(), BooksError> {
+        if self.has_moved {
+            self.database.sync()?;
+            self.has_moved = false;
+        }
+        Ok(())
     }
 
     fn project_all(&mut self, records: &[Record]) -> Result<(), BooksError> {

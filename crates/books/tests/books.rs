@@ -109,6 +109,27 @@ fn one_by_one_by_sevens_or_all_at_once_the_books_are_the_same_and_load_as_what_w
 }
 
 #[test]
+fn what_was_made_durable_is_in_the_database_itself_and_needs_no_log() {
+    let world = life();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("books.sqlite");
+    let opened = Books::open(&path).and_then(Books::into_projector);
+    let mut projector = opened.expect("books are opened");
+    for (round, some) in world.journal.chunks(world.journal.len().div_ceil(3)).enumerate() {
+        projector.project(some).expect("projected");
+        assert!(projector.make_durable().expect("on the disk"));
+        // As after a power cut, had the log gone.
+        let alone = directory.path().join(format!("alone-{round}.sqlite"));
+        std::fs::copy(&path, &alone).expect("copied");
+        let state = Books::open(&alone).and_then(|books| books.load()).expect("loaded");
+        assert_eq!(state.sequence, some.last().expect("a record").sequence);
+    }
+    let last = directory.path().join("alone-2.sqlite");
+    assert!(audited(&last).is_clean());
+    assert_eq!(dump(&last), dump(&books(directory.path(), &world.journal, 7)));
+}
+
+#[test]
 fn whoever_changes_the_books_by_hand_is_found_out() {
     let world = life();
     let directory = tempfile::tempdir().expect("a directory");
