@@ -5,6 +5,7 @@
 //! always be made again. Only this crate knows SQL.
 
 mod audit;
+mod checkpoint;
 mod content;
 mod error;
 mod load;
@@ -13,7 +14,6 @@ mod queries;
 mod rows;
 mod schema;
 mod touched;
-mod trickle;
 
 pub use audit::{AuditReport, audit};
 pub use content::{PaymentFilter, StatementFilter, StatementRow};

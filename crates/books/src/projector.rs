@@ -20,40 +20,25 @@ use tandem_domain::time::Timestamp;
 use tandem_domain::usage_record::UsageRecord;
 
 use crate::BooksError;
+use crate::checkpoint::Checkpoint;
 use crate::content;
 use crate::load::load_small;
 use crate::rows::{RegistryKind, Source, Tallies, account_columns, decode, encode, signed};
 use crate::touched::Touched;
-use crate::trickle::Trickle;
-
-/// Above it a commit empties the write-ahead log by itself; until then [`Projector::make_durable`] does.
-const LOG_PAGES_MAX: i64 = 65_536;
 
 #[derive(Debug)]
 pub struct Projector {
     connection: Connection,
     /// Complete but for subscribers, sessions, indices and answers, which come and go with each batch.
     state: State,
-    /// The write-ahead log. Closed after the connection, whose locks end with the first closing of a file.
-    log: Trickle,
-    database: Trickle,
-    /// Pages of the log were moved into the database and may not be on the disk there.
-    has_moved: bool,
+    checkpoint: Checkpoint,
 }
 
 impl Projector {
     pub(crate) fn new(connection: Connection, path: &Path) -> Result<Projector, BooksError> {
         let state = load_small(&connection)?;
-        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX)?;
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        Ok(Projector {
-            connection,
-            state,
-            log: Trickle::new(Path::new(&log)),
-            database: Trickle::new(path),
-            has_moved: false,
-        })
+        let checkpoint = Checkpoint::new(&connection, path)?;
+        Ok(Projector { connection, state, checkpoint })
     }
 
     /// The last record that the books hold.
@@ -63,7 +48,7 @@ impl Projector {
 
     /// Brings records into the books. Those they hold already are passed over.
     pub fn project(&mut self, records: &[Record]) -> Result<(), BooksError> {
-        self.finish_move()?;
+        self.checkpoint.finish()?;
         let before = self.state.clone();
         let result = self.project_all(records);
         self.evict();
@@ -77,26 +62,7 @@ impl Projector {
     /// Brings what was projected onto the disk itself: a commit alone may be lost with the power.
     /// False while a reader keeps the write-ahead log from being emptied.
     pub fn make_durable(&mut self) -> Result<bool, BooksError> {
-        // As SQLite itself would, but little by little: the log, from it the database, and before the log is
-        // written from its beginning again the database too.
-        self.log.sync()?;
-        self.has_moved = true;
-        self.connection.pragma_update(None, "synchronous", "OFF")?;
-        let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-        });
-        self.connection.pragma_update(None, "synchronous", "NORMAL")?;
-        let (logged, moved) = moved?;
-        self.finish_move()?;
-        Ok(logged == moved)
-    }
-
-    fn finish_move(&mut self) -> Result<(), BooksError> {
-        if self.has_moved {
-            self.database.sync()?;
-            self.has_moved = false;
-        }
-        Ok(())
+        self.checkpoint.run(&self.connection)
     }
 
     fn project_all(&mut self, records: &[Record]) -> Result<(), BooksError> {
