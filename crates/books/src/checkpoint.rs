@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::BooksError;
 
@@ -16,16 +17,21 @@ use crate::BooksError;
 const LOG_PAGES_MAX: i64 = 65_536;
 /// Handed to the disk at once.
 const PIECE: u64 = 512 << 10;
+/// A large database is asked for in larger pieces, most of which have nothing to write.
+const PIECES_MAX: u64 = 4096;
 /// A piece that took less had nothing to write.
 const NOTHING: Duration = Duration::from_micros(50);
 
-/// To be dropped after the connection, whose locks end with the first closing of a file.
+/// To be dropped after the connection, and when no other of the process is needed any more: their locks on the database
+/// end with the first closing of one of its files.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     log: Trickle,
     database: Trickle,
     /// Pages of the log were moved into the database and may not be on the disk there.
     has_moved: bool,
+    /// A failed sync is told once, and what it lost may look written afterwards: only a new start reads the log again.
+    has_failed: bool,
 }
 
 impl Checkpoint {
@@ -34,13 +40,16 @@ impl Checkpoint {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
         let (log, database) = (Trickle::new(Path::new(&log)), Trickle::new(path));
-        Ok(Checkpoint { log, database, has_moved: false })
+        // The process before may have ended right after a move.
+        Ok(Checkpoint { log, database, has_moved: true, has_failed: false })
     }
 
     /// As SQLite itself would: the log, from it the database, and before the log is written from its beginning again
     /// the database too. False while a reader keeps the log from being emptied.
     pub fn run(&mut self, connection: &Connection) -> Result<bool, BooksError> {
-        self.log.sync()?;
+        self.finish(connection)?;
+        let synced = self.log.sync();
+        self.noted(connection, synced)?;
         self.has_moved = true;
         connection.pragma_update(None, "synchronous", "OFF")?;
         let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
@@ -48,17 +57,30 @@ impl Checkpoint {
         });
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         let (logged, moved) = moved?;
-        self.finish()?;
+        self.finish(connection)?;
         Ok(logged == moved)
     }
 
-    /// What a failed run left over. To be called before anything is written.
-    pub fn finish(&mut self) -> Result<(), BooksError> {
+    /// What a run left over that did not come to its end. To be called before anything is written.
+    pub fn finish(&mut self, connection: &Connection) -> Result<(), BooksError> {
+        if self.has_failed {
+            let message = "an earlier sync failed: the books go on after a new start";
+            return Err(io::Error::other(message).into());
+        }
         if self.has_moved {
-            self.database.sync()?;
+            let synced = self.database.sync();
+            self.noted(connection, synced)?;
             self.has_moved = false;
         }
         Ok(())
+    }
+
+    fn noted(&mut self, connection: &Connection, synced: io::Result<()>) -> Result<(), BooksError> {
+        let Err(error) = synced else { return Ok(()) };
+        self.has_failed = true;
+        // The log is what is left.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        Err(error.into())
     }
 }
 
@@ -86,27 +108,30 @@ impl Trickle {
                 opened => none.insert(opened?),
             },
         };
+        let length = file.metadata()?.len();
+        let piece = PIECE.max(length / PIECES_MAX);
         let mut offset = 0;
-        while offset < file.metadata()?.len() {
+        while offset < length {
             let began = Instant::now();
-            write_out(file, offset)?;
+            write_out(file, offset, piece)?;
             let taken = began.elapsed();
             if taken > NOTHING {
                 std::thread::sleep(taken);
             }
-            offset += PIECE;
+            offset += piece;
         }
         file.sync_data()
     }
 }
 
 #[allow(unsafe_code)]
-fn write_out(file: &File, offset: u64) -> io::Result<()> {
+fn write_out(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE
         | libc::SYNC_FILE_RANGE_WRITE
         | libc::SYNC_FILE_RANGE_WAIT_AFTER;
-    let offset = i64::try_from(offset).map_err(io::Error::other)?;
+    let number = |octets| i64::try_from(octets).map_err(io::Error::other);
+    let (offset, length) = (number(offset)?, number(length)?);
     // SAFETY: takes a descriptor, which is open for as long as `file` is borrowed, and numbers; touches no memory.
-    let result = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, PIECE as i64, flags) };
+    let result = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, flags) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -48,7 +48,7 @@ impl Projector {
 
     /// Brings records into the books. Those they hold already are passed over.
     pub fn project(&mut self, records: &[Record]) -> Result<(), BooksError> {
-        self.checkpoint.finish()?;
+        self.checkpoint.finish(&self.connection)?;
         let before = self.state.clone();
         let result = self.project_all(records);
         self.evict();

@@ -45,12 +45,13 @@ pub fn read_ahead<'a>(state: &State, commands: impl Iterator<Item = &'a Command>
     for session in &sessions {
         // What was answered lies elsewhere, and a group is many lines long.
         for given in &session.answers {
-            sum = sum.wrapping_add(u64::from(given.number) + given.answer.groups.len() as u64);
+            sum = sum.wrapping_add(u64::from(given.number));
+            sum = sum.wrapping_add(given.answer.groups.len() as u64);
         }
         for group in &session.groups {
             let payer = group.payers.first().map_or(0, |payer| payer.meter.net.micros());
             let legs = u64::from(group.wholesale.is_some()) + u64::from(group.cost.is_some());
-            sum = sum.wrapping_add(payer as u64 + legs + group.granted);
+            sum = sum.wrapping_add(payer as u64).wrapping_add(legs).wrapping_add(group.granted);
         }
     }
     let found: SmallVec<[_; COMMANDS_MAX]> =

@@ -118,7 +118,7 @@ pub(crate) struct Progress {
     /// First record still kept; one past the last when there is none.
     pub first: u64,
     pub durable: u64,
-    /// Empty while nobody reads.
+    /// Kept while somebody reads.
     pub recent: Recent,
 }
 
@@ -205,16 +205,16 @@ impl Journal {
         Ok(journal)
     }
 
-    /// A torn batch is overwritten before anything new is written, so that it can never look whole again.
+    /// A torn batch is overwritten before anything new is written, so that it can never look whole again. What was found
+    /// whole may have been written by a process that ended before it was on the disk: from here on it counts as durable.
     fn clear_tail(&mut self) -> io::Result<()> {
         let left = usize::try_from(self.active.size.saturating_sub(self.offset)).unwrap_or(0);
         let mut head = vec![0u8; left.min(frame::FRAME_HEADER)];
         self.active.file.read_exact_at(&mut head, self.offset)?;
-        if head.iter().all(|octet| *octet == 0) {
-            return Ok(());
+        if head.iter().any(|octet| *octet != 0) {
+            head.fill(0);
+            self.active.file.write_all_at(&head, self.offset)?;
         }
-        head.fill(0);
-        self.active.file.write_all_at(&head, self.offset)?;
         self.active.file.sync_data()
     }
 
@@ -243,10 +243,12 @@ impl Journal {
         frame::seal(bytes, self.active.number, self.last + 1, records);
         self.writer.write(bytes, self.offset)?;
         self.last += u64::from(records);
+        let kept: Option<Arc<[u8]>> =
+            (Arc::strong_count(&self.tail) > 1).then(|| Arc::from(&*bytes));
         let mut progress = self.tail.lock();
         progress.durable = self.last;
-        if Arc::strong_count(&self.tail) > 1 {
-            progress.recent.keep(self.active.number, self.offset, bytes);
+        if let Some(frame) = kept {
+            progress.recent.keep(self.active.number, self.offset, frame);
         }
         drop(progress);
         self.tail.grown.notify_all();

@@ -5,8 +5,8 @@
 //! trimmed, so that making a batch durable costs one write and one `fdatasync`, whatever its size. Batches stand in
 //! blocks of their own and go past the page cache where the file system lets them: nothing durable is written again.
 //!
-//! It does not know what a record means, and it keeps one file handle and one offset per segment in memory,
-//! nothing per record.
+//! It does not know what a record means, and it keeps one file handle and one offset per segment in memory and, while
+//! somebody reads, the last 8 MiB of batches.
 
 mod batch;
 mod frame;

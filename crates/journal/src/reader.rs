@@ -135,9 +135,11 @@ impl JournalReader {
 
     fn load(&mut self, segment: &Segment, offset: u64) -> Result<frame::Frame, ReadError> {
         let damaged = || ReadError::Corrupt { segment: segment.number, offset };
-        if let Some(frame) = self.tail.lock().recent.get(segment.number, offset) {
+        // The writer waits for this lock: nothing more is done under it.
+        let recent = self.tail.lock().recent.get(segment.number, offset);
+        if let Some(frame) = recent {
             self.buffer.clear();
-            self.buffer.extend_from_slice(frame);
+            self.buffer.extend_from_slice(&frame);
             return frame::open(&self.buffer, segment.number).ok_or_else(damaged);
         }
         let mut head = [0u8; FRAME_HEADER];

@@ -1,6 +1,7 @@
 //! The latest frames in memory: a reader that keeps up does not ask the disk for what went past the page cache.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 const BYTES_MAX: usize = 8 << 20;
 
@@ -8,7 +9,7 @@ const BYTES_MAX: usize = 8 << 20;
 struct Kept {
     segment: u64,
     offset: u64,
-    frame: Vec<u8>,
+    frame: Arc<[u8]>,
 }
 
 /// In the order of writing.
@@ -19,23 +20,19 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    pub fn keep(&mut self, segment: u64, offset: u64, frame: &[u8]) {
-        let mut place = Vec::new();
+    pub fn keep(&mut self, segment: u64, offset: u64, frame: Arc<[u8]>) {
         while self.bytes + frame.len() > BYTES_MAX {
             let Some(oldest) = self.frames.pop_front() else { return };
             self.bytes -= oldest.frame.len();
-            place = oldest.frame;
         }
-        place.clear();
-        place.extend_from_slice(frame);
         self.bytes += frame.len();
-        self.frames.push_back(Kept { segment, offset, frame: place });
+        self.frames.push_back(Kept { segment, offset, frame });
     }
 
     /// The frame that begins there, if it is one of these.
-    pub fn get(&self, segment: u64, offset: u64) -> Option<&[u8]> {
+    pub fn get(&self, segment: u64, offset: u64) -> Option<Arc<[u8]>> {
         let key = |kept: &Kept| (kept.segment, kept.offset);
         let index = self.frames.binary_search_by_key(&(segment, offset), key).ok()?;
-        self.frames.get(index).map(|kept| kept.frame.as_slice())
+        self.frames.get(index).map(|kept| kept.frame.clone())
     }
 }

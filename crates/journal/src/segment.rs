@@ -25,7 +25,7 @@ pub(crate) struct Segment {
     pub size: u64,
     /// Octets of which a frame takes whole multiples.
     pub block: u64,
-    /// For reading.
+    /// For reading; batches are written past it.
     pub file: Arc<File>,
     pub path: PathBuf,
 }

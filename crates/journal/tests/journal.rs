@@ -92,6 +92,31 @@ fn a_batch_that_was_torn_anywhere_is_gone_as_a_whole() {
 }
 
 #[test]
+fn a_batch_of_which_any_block_is_missing_is_gone_as_a_whole() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut journal = Journal::open(directory.path(), small()).expect("opened");
+    append(&mut journal, &[record(1)]);
+    let path = segments(directory.path())[0].clone();
+    let before = fs::read(&path).expect("read");
+    append(&mut journal, &[vec![7; 7_000]]);
+    drop(journal);
+    let after = fs::read(&path).expect("read");
+    // The disk may write them in any order.
+    for block in 2..4usize {
+        let mut torn = after.clone();
+        let missing = block * 4096..(block + 1) * 4096;
+        torn[missing.clone()].copy_from_slice(&before[missing]);
+        fs::write(&path, &torn).expect("written");
+        let mut journal = Journal::open(directory.path(), small()).expect("no damage");
+        assert_eq!(read_all(&journal), [(1, record(1))]);
+        assert_eq!(append(&mut journal, &[record(2)]), 2);
+        drop(journal);
+        let journal = Journal::open(directory.path(), small()).expect("opened again");
+        assert_eq!(read_all(&journal).last(), Some(&(2, record(2))));
+    }
+}
+
+#[test]
 fn damage_in_the_middle_is_named_and_never_passed_over() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut journal = Journal::open(directory.path(), small()).expect("opened");
@@ -214,6 +239,20 @@ fn a_journal_of_the_format_before_is_read_and_gone_on_with() {
     let mut journal = Journal::open(directory.path(), small()).expect("opened again");
     assert_eq!(append(&mut journal, &[record(5)]), 5);
     let expected: Vec<_> = (1..=5).map(|n| (n, record(n))).collect();
+    assert_eq!(read_all(&journal), expected);
+
+    let torn = tempfile::tempdir().expect("a directory");
+    in_format_1(torn.path(), &[&[record(1), record(2)], &[record(3)]]);
+    let path = segments(torn.path())[0].clone();
+    let mut bytes = fs::read(&path).expect("read");
+    let last = bytes.iter().rposition(|octet| *octet != 0).expect("written");
+    bytes[last] = 0;
+    fs::write(&path, &bytes).expect("written");
+    let mut journal = Journal::open(torn.path(), small()).expect("a torn end is no damage");
+    assert_eq!(append(&mut journal, &[record(3)]), 3);
+    drop(journal);
+    let journal = Journal::open(torn.path(), small()).expect("opened again");
+    let expected: Vec<_> = (1..=3).map(|n| (n, record(n))).collect();
     assert_eq!(read_all(&journal), expected);
 }
 

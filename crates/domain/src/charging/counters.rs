@@ -36,7 +36,7 @@ pub(super) fn room(
     priced: &Priced<'_>,
     owner: CounterOwner,
 ) -> Option<Amount> {
-    // Nearly every rate.
+    // Nearly every rate has none.
     priced.rate.period_cap()?;
     let rooms = caps(charging, priced).map(|(key, period, most)| {
         let charged = total(charging, draft, owner, key, period);

@@ -69,8 +69,9 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let commits = bed.platform.metrics_snapshot().commits.since(&earlier);
     shown("at 50 %", &half);
     let told = half.between.count();
+    // A 180 that the network drops is not sent again.
     anyhow::ensure!(
-        told >= half.completed,
+        told * 100 >= half.completed * 99,
         "{told} of {} calls say when they rang",
         half.completed
     );
