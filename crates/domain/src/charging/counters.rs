@@ -36,9 +36,7 @@ pub(super) fn room(
     priced: &Priced<'_>,
     owner: CounterOwner,
 ) -> Option<Amount> {
-    // Nearly every rate has none.
-    priced.rate.period_cap()?;
-    let rooms = caps(charging, priced).map(|(key, period, most)| {
+    let rooms = caps(charging, priced)?.map(|(key, period, most)| {
         let charged = total(charging, draft, owner, key, period);
         most.saturating_sub(Amount::from_micros(i64::try_from(charged).unwrap_or(i64::MAX)))
     });
@@ -54,10 +52,10 @@ pub(super) fn note_charged(
     listed: Amount,
 ) {
     let micros = u64::try_from(listed.micros()).unwrap_or(0);
-    if micros == 0 || priced.rate.period_cap().is_none() {
+    if micros == 0 {
         return;
     }
-    for (key, period, _) in caps(charging, priced) {
+    for (key, period, _) in caps(charging, priced).into_iter().flatten() {
         draft.count(owner, key, period, micros);
     }
 }
@@ -67,19 +65,17 @@ pub(super) fn note_charged(
 fn caps(
     charging: &Charging<'_>,
     priced: &Priced<'_>,
-) -> impl Iterator<Item = (CounterKey, u32, Amount)> {
+) -> Option<impl Iterator<Item = (CounterKey, u32, Amount)>> {
+    // Nearly every rate has none.
+    let cap = priced.rate.period_cap()?;
     let (granted_at, now, zone) = (charging.granted_at, charging.now, priced.prices.time_zone());
     let list = priced.reference.list;
-    let both = priced.rate.period_cap().map(|cap| {
-        let key = |of| CounterKey { list, counter: cap.counter, of };
-        let period = |of: fn(Timestamp, &str) -> u32| {
-            of(granted_at, zone).max(of(now, zone).saturating_sub(1))
-        };
-        let day = |most| (key(Counted::CappedDay), period(calendar_day), most);
-        let month = |most| (key(Counted::CappedMonth), period(calendar_month), most);
-        [cap.per_day.map(day), cap.per_month.map(month)]
-    });
-    both.into_iter().flatten().flatten()
+    let key = |of| CounterKey { list, counter: cap.counter, of };
+    let period =
+        |of: fn(Timestamp, &str) -> u32| of(granted_at, zone).max(of(now, zone).saturating_sub(1));
+    let day = |most| (key(Counted::CappedDay), period(calendar_day), most);
+    let month = |most| (key(Counted::CappedMonth), period(calendar_month), most);
+    Some([cap.per_day.map(day), cap.per_month.map(month)].into_iter().flatten())
 }
 
 fn total(
