@@ -120,10 +120,7 @@ impl Index {
         let mut entrance = Entrance { node: Node::empty(0), target: Target::NOTHING };
         let mut next = Some(root);
         for place in (0..=Entrance::DIGITS as u32).rev() {
-            let Some(node) = next.and_then(|node| self.nodes.get(node as usize)) else {
-                entrance.node = Node::empty(Entrance::DIGITS);
-                break;
-            };
+            let Some(node) = next.and_then(|node| self.nodes.get(node as usize)) else { break };
             entrance.node = *node;
             if node.target != Target::NOTHING {
                 entrance.target = node.target;
