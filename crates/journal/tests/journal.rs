@@ -264,14 +264,15 @@ fn no_write_touches_a_block_of_an_earlier_batch() {
     let mut before = fs::read(&path).expect("read");
     let mut written = 0;
     for number in 1..=3u64 {
-        append(&mut journal, &[record(number), vec![7; 4000 - 1000 * number as usize]]);
+        append(&mut journal, &[record(number), vec![7; 4000 / number as usize]]);
         let after = fs::read(&path).expect("read");
         let changed = (0..after.len()).filter(|at| before[*at] != after[*at]);
         let blocks: std::collections::BTreeSet<usize> = changed.map(|at| at / 4096).collect();
         assert!(blocks.first().is_some_and(|first| *first > written), "{blocks:?}");
         written = *blocks.last().expect("something was written");
         // Nothing of a longer batch before it stands behind it.
-        assert_eq!(after[(written + 1) * 4096 - 500..(written + 1) * 4096], [0; 500]);
+        let end = (written + 1) * 4096;
+        assert!(number == 1 || after[end - 1000..end] == [0; 1000]);
         before = after;
     }
 }
