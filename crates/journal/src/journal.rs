@@ -14,6 +14,7 @@ use crate::frame::{self, Frame};
 use crate::reader::JournalReader;
 use crate::recent::Recent;
 use crate::segment::{self, FORMAT, HeaderError, SEGMENT_HEADER, Segment};
+use crate::spare::Spare;
 use crate::writer::Writer;
 
 /// How a journal keeps its files.
@@ -146,9 +147,16 @@ pub struct Journal {
     offset: u64,
     last: u64,
     poisoned: bool,
-    /// Preallocates the next file while this one fills.
-    spare: Option<std::thread::JoinHandle<io::Result<()>>>,
+    next: Next,
     _lock: File,
+}
+
+/// The file to go on in when the present one is full.
+#[derive(Debug)]
+enum Next {
+    Unprepared,
+    Growing(Spare),
+    Ready,
 }
 
 impl Journal {
@@ -193,13 +201,11 @@ impl Journal {
             offset,
             last,
             poisoned: false,
-            spare: None,
+            next: Next::Unprepared,
             _lock: lock,
         };
         journal.clear_tail()?;
-        if journal.active.block == segment::BLOCK {
-            journal.prepare_spare();
-        } else {
+        if journal.active.block != segment::BLOCK {
             journal.turn_over(0)?;
         }
         Ok(journal)
@@ -242,6 +248,7 @@ impl Journal {
         let bytes = batch.frame();
         frame::seal(bytes, self.active.number, self.last + 1, records);
         self.writer.write(bytes, self.offset)?;
+        self.writer.sync()?;
         self.last += u64::from(records);
         let kept: Option<Arc<[u8]>> =
             (Arc::strong_count(&self.tail) > 1).then(|| Arc::from(&*bytes));
@@ -253,24 +260,35 @@ impl Journal {
         drop(progress);
         self.tail.grown.notify_all();
         self.offset += length;
+        self.prepare_next();
         Ok(Sequence::new(self.last))
     }
 
     /// Goes on in a new segment.
     fn turn_over(&mut self, needed: u64) -> io::Result<()> {
-        if let Some(spare) = self.spare.take() {
-            spare.join().map_err(|_| io::Error::other("preparing the next segment failed"))??;
+        if let Next::Growing(spare) = std::mem::replace(&mut self.next, Next::Unprepared) {
+            spare.finish()?;
         }
         let number = self.active.number + 1;
         self.active = fresh(&self.directory, &self.options, number, self.last + 1, needed)?;
         self.writer.go_on_in(&self.active.path)?;
         self.offset = SEGMENT_HEADER;
         self.tail.lock().segments.push_back(self.active.clone());
-        self.prepare_spare();
         Ok(())
     }
 
-    fn prepare_spare(&mut self) {
+    /// The file to go on in grows twice as fast as the present one fills, from a quarter of it on: by then the one
+    /// before may have been trimmed, and can serve.
+    fn prepare_next(&mut self) {
+        let Some(beyond) = self.offset.checked_sub(self.active.size / 4) else { return };
+        match &mut self.next {
+            Next::Unprepared => self.next = self.begin_next(),
+            Next::Growing(spare) => spare.be_at(2 * beyond),
+            Next::Ready => {}
+        }
+    }
+
+    fn begin_next(&self) -> Next {
         let path = self.directory.join(spare_name(self.active.number + 1));
         let recycled = fs::read_dir(&self.directory).ok().and_then(|entries| {
             let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -279,10 +297,10 @@ impl Journal {
         if let Some(recycled) = recycled
             && fs::rename(&recycled, &path).is_ok()
         {
-            return;
+            return Next::Ready;
         }
         let size = self.options.segment_bytes;
-        self.spare = Some(std::thread::spawn(move || segment::preallocate(&path, size)));
+        Next::Growing(Spare::begin(path, size))
     }
 
     /// Gives back the files that hold nothing after `up_to`.
@@ -321,9 +339,8 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        if let Some(spare) = self.spare.take() {
-            // A file that could not be prepared is made when it is needed.
-            let _ = spare.join();
+        if let Next::Growing(spare) = std::mem::replace(&mut self.next, Next::Ready) {
+            spare.abandon();
         }
     }
 }
@@ -345,7 +362,7 @@ fn fresh(
     needed: u64,
 ) -> io::Result<Segment> {
     let spare = directory.join(spare_name(number));
-    segment::preallocate(&spare, options.segment_bytes.max(SEGMENT_HEADER + needed))?;
+    segment::preallocate(&spare, options.segment_bytes.max(SEGMENT_HEADER + needed), |_| true)?;
     Segment::create(directory, &spare, number, first)
 }
 

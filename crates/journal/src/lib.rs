@@ -14,6 +14,7 @@ mod journal;
 mod reader;
 mod recent;
 mod segment;
+mod spare;
 mod writer;
 
 pub use batch::Batch;

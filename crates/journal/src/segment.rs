@@ -1,10 +1,12 @@
 //! Segment files: preallocated, numbered, headed by what they hold from where on.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::writer::Writer;
 
 /// The header has a block of its own, so that writing frames never touches it.
 pub(crate) const SEGMENT_HEADER: u64 = 4096;
@@ -14,7 +16,8 @@ pub(crate) const FORMAT: u32 = 2;
 pub(crate) const BLOCK: u64 = 4096;
 /// In format 1 they stood closer.
 const BLOCK_1: u64 = 8;
-const ZEROS: usize = 1 << 20;
+/// Written at once: batches that become durable meanwhile wait for it.
+pub(crate) const ZEROS: usize = 256 << 10;
 
 /// An open segment. Cloned handles share the file.
 #[derive(Clone, Debug)]
@@ -45,19 +48,28 @@ pub(crate) fn number_of(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_suffix(".segment")?.parse().ok()
 }
 
-/// Makes a file of zeros, or makes an old one longer, without giving it a place in the journal yet.
-pub(crate) fn preallocate(path: &Path, size: u64) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    let mut length = file.metadata()?.len();
+/// Makes a file of zeros, or makes an old one longer, without giving it a place in the journal yet. It is left as it is
+/// when it must not become longer than it is.
+pub(crate) fn preallocate(
+    path: &Path,
+    size: u64,
+    mut may_grow: impl FnMut(u64) -> bool,
+) -> io::Result<()> {
+    let mut writer = Writer::create(path)?;
+    let mut length = writer.len()? / BLOCK * BLOCK;
+    if length >= size {
+        return Ok(());
+    }
     let zeros = vec![0u8; ZEROS];
     while length < size {
+        if !may_grow(length) {
+            return Ok(());
+        }
         let part = usize::try_from(size - length).map_or(ZEROS, |left| left.min(ZEROS));
-        file.write_all(&zeros[..part])?;
-        // Piece by piece: the batches that sync meanwhile must not wait for all of it.
-        file.sync_data()?;
-        length += part as u64;
+        writer.write(&zeros[..part], length)?;
+        length += part.next_multiple_of(BLOCK as usize) as u64;
     }
-    file.sync_all()
+    writer.sync_all()
 }
 
 impl Segment {

@@ -19,15 +19,19 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub fn open(path: &Path) -> io::Result<Writer> {
-        Ok(Writer { file: direct(path)?, buffer: Vec::new() })
+        Ok(Writer { file: direct(path, false)?, buffer: Vec::new() })
+    }
+
+    pub fn create(path: &Path) -> io::Result<Writer> {
+        Ok(Writer { file: direct(path, true)?, buffer: Vec::new() })
     }
 
     pub fn go_on_in(&mut self, path: &Path) -> io::Result<()> {
-        self.file = direct(path)?;
+        self.file = direct(path, false)?;
         Ok(())
     }
 
-    /// Makes the frame durable, with zeros to the end of its last block.
+    /// With zeros to the end of the last block.
     pub fn write(&mut self, frame: &[u8], offset: u64) -> io::Result<()> {
         let length = frame.len().next_multiple_of(ALIGNMENT);
         if self.buffer.len() < length + ALIGNMENT {
@@ -37,14 +41,26 @@ impl Writer {
         let blocks = &mut self.buffer[start..start + length];
         blocks[..frame.len()].copy_from_slice(frame);
         blocks[frame.len()..].fill(0);
-        self.file.write_all_at(blocks, offset)?;
+        self.file.write_all_at(blocks, offset)
+    }
+
+    pub fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// What was written is durable afterwards.
+    pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    pub fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
     }
 }
 
-fn direct(path: &Path) -> io::Result<File> {
+fn direct(path: &Path, create: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true);
+    options.write(true).create(create);
     let direct = options.clone().custom_flags(libc::O_DIRECT).open(path);
     match direct {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => options.open(path),

@@ -6,12 +6,15 @@ use tokio::sync::oneshot;
 
 use crate::handle::Unavailable;
 
-/// How much such a thread gives way (0 = not at all, 19 = to everybody).
-const NICENESS: i32 = 19;
-
 /// To be called on the thread itself. Where the system refuses, the thread runs like any other.
+///
+/// A low priority alone is not enough: such a thread still keeps its processor to the end of its slice, and whoever
+/// becomes ready meanwhile, a finished sync above all, waits for milliseconds. An idle one makes room at once.
+#[allow(unsafe_code)]
 pub(crate) fn give_way() {
-    let _ = rustix::process::nice(NICENESS);
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: reads `parameters`, which outlives the call, and changes nothing but the calling thread's policy.
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
 }
 
 /// Runs long computing work, such as compiling a price list, so that no request waits for it.

@@ -84,7 +84,7 @@ pub struct LatencySnapshot(Vec<u64>);
 impl LatencySnapshot {
     /// In thousandths: 500, 990, 999; 1000 is the longest.
     pub fn quantile(&self, thousandths: u64) -> Duration {
-        let total: u64 = self.0.iter().sum();
+        let total = self.count();
         let rank = (total * thousandths).div_ceil(1000).max(1);
         let mut seen = 0;
         for (bucket, count) in self.0.iter().enumerate() {
@@ -94,6 +94,16 @@ impl LatencySnapshot {
             }
         }
         Duration::ZERO
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// How many took longer, to the precision of a bucket.
+    pub fn beyond(&self, limit: Duration) -> u64 {
+        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        self.0[Latency::bucket(limit) + 1..].iter().sum()
     }
 
     /// Both together.

@@ -19,7 +19,7 @@ use tandem_domain::money::{Amount, Currency, Money};
 use tandem_domain::party::{NetworkKind, Standing, WholesaleTerms};
 use tandem_domain::period::Period;
 use tandem_domain::quantity::Unit;
-use tandem_domain::rating::{PriceList, PriceListHeader, RateSpec, Tax, TaxKind, deck};
+use tandem_domain::rating::{PriceList, PriceListHeader, RateSpec, Tax, TaxKind, deck, pack};
 use tandem_domain::service::Service;
 use tandem_domain::time::Timestamp;
 use tandem_platform::{Platform, ReplySink, Unavailable};
@@ -73,11 +73,7 @@ impl<'a> World<'a> {
         header.tax = Tax { basis_points: tax, kind: TaxKind::Exclusive };
         let mut chunks = 0;
         for chunk in rows.chunks(500) {
-            self.administer(Administer::StageRows {
-                staging,
-                index: chunks,
-                rows: minicbor::to_vec(chunk)?,
-            })?;
+            self.administer(Administer::StageRows { staging, index: chunks, rows: pack(chunk) })?;
             chunks += 1;
         }
         let count = rows.len() as u32;

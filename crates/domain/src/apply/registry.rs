@@ -6,7 +6,7 @@ use crate::catalogue::{InstalledVersion, PriceListEntry, PriceListRecord, Scope}
 use crate::content::next_close;
 use crate::event::{Event, InstalledPriceList};
 use crate::monthly_fees;
-use crate::rating::{PriceList, RateSpec};
+use crate::rating::{PriceList, unpack};
 use crate::state::State;
 use crate::time::Timestamp;
 use crate::timer::TimerKey;
@@ -159,11 +159,9 @@ pub fn compile_staged(
     if chunks.len() != record.chunks as usize {
         return Err("price rows are missing");
     }
-    let mut rows: Vec<RateSpec> = Vec::new();
+    let mut rows = Vec::new();
     for chunk in chunks {
-        let decoded: Vec<RateSpec> =
-            minicbor::decode(chunk).map_err(|_| "price rows cannot be read")?;
-        rows.extend(decoded);
+        rows.extend(unpack(chunk)?);
     }
     PriceList::compile(record.header.clone(), rows).map_err(|_| "price rows do not compile")
 }

@@ -14,6 +14,8 @@ const PREFIXES: usize = 200_000;
 /// One batch of 20 each millisecond: 20,000 operations a second.
 const BATCH: usize = 20;
 const INTERVAL: Duration = Duration::from_millis(1);
+/// No request should take longer because of a change.
+const LIMIT: Duration = Duration::from_millis(10);
 /// Enough for old versions to be retired too.
 const UPLOADS: usize = 10;
 
@@ -37,8 +39,6 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
         anyhow::Ok(platform.metrics_snapshot().latency.since(&earlier.latency))
     };
     measure(Duration::from_secs(seconds))?;
-    let quiet = measure(Duration::from_secs(seconds))?;
-    println!("without:  p99 {:?}, longest {:?}", quiet.quantile(990), quiet.quantile(1000));
     let server = http.address.to_string();
     let uploads = std::thread::spawn(move || {
         let started = Instant::now();
@@ -48,18 +48,29 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
         }
         anyhow::Ok(started.elapsed() / UPLOADS as u32)
     });
-    let mut loaded = measure(Duration::from_secs(seconds))?;
+    let began = Instant::now();
+    let mut loaded = measure(Duration::from_secs(1))?;
     while !uploads.is_finished() {
         loaded = measure(Duration::from_secs(1))?.and(&loaded);
     }
+    let quiet = measure(began.elapsed())?;
     let each = uploads.join().map_err(|_| anyhow::anyhow!("the upload broke off"))??;
-    println!("changing: p99 {:?}, longest {:?}", loaded.quantile(990), loaded.quantile(1000));
-    println!("  {UPLOADS} changes of {PREFIXES} prefixes, {each:.1?} each");
+    println!("{UPLOADS} changes of {PREFIXES} prefixes, {each:.1?} each, and as long without:");
+    for (what, seen) in [("changing", &loaded), ("without", &quiet)] {
+        let (p99, longest) = (seen.quantile(990), seen.quantile(1000));
+        let late = seen.beyond(LIMIT);
+        println!(
+            "{what:>9}: p99 {p99:?}, longest {longest:?}, {late} of {} over {LIMIT:?}",
+            seen.count()
+        );
+    }
     runtime.block_on(http.stop());
     let mut figures = Figures::new();
     figures.insert("p99_ms".into(), millis(loaded.quantile(990)));
     figures.insert("longest_ms".into(), millis(loaded.quantile(1000)));
     figures.insert("longest_without_ms".into(), millis(quiet.quantile(1000)));
+    figures.insert("over_10_ms".into(), loaded.beyond(LIMIT).into());
+    figures.insert("over_10_ms_without".into(), quiet.beyond(LIMIT).into());
     figures.insert("subscribers".into(), subscribers.into());
     Ok(figures)
 }

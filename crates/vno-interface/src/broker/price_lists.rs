@@ -4,6 +4,7 @@
 //! take force in one step. A list with a single bad row changes nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -15,7 +16,9 @@ use tandem_domain::catalogue::PriceListOwner;
 use tandem_domain::command::{Administer, Administration, NewPriceList, Receipt};
 use tandem_domain::money::{Currency, Rounding};
 use tandem_domain::party::Slug;
-use tandem_domain::rating::{PriceList, PriceListHeader, RateSpec, Tax, TaxKind, TimeBand, deck};
+use tandem_domain::rating::{
+    PriceList, PriceListHeader, RateSpec, Tax, TaxKind, TimeBand, deck, pack,
+};
 use tandem_domain::time::Timestamp;
 use tandem_http_api::{IdempotencyKey, Problem, random_u64};
 use tandem_platform::{Platform, in_background};
@@ -28,7 +31,9 @@ use tandem_http_access::{Errors, carry_out, submit};
 /// Octets of one list, at most.
 pub const DECK_BYTES_MAX: usize = 64 << 20;
 /// Rows that are journaled at once: small enough that no call waits for them.
-const ROWS_AT_ONCE: usize = 500;
+const ROWS_AT_ONCE: usize = 1000;
+/// After each of them the disk and the books are left to the traffic.
+const PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -218,11 +223,11 @@ async fn stage(
 ) -> Result<u32, Problem> {
     let mut index = 0u32;
     for chunk in rows.chunks(ROWS_AT_ONCE) {
-        let rows = minicbor::to_vec(chunk)
-            .map_err(|_| Problem::unavailable("the rows cannot be encoded"))?;
+        let rows = pack(chunk);
         let order = Administer::StageRows { staging, index, rows };
         submit(platform, Administration { role, idempotency: None, order }).await?;
         index += 1;
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(index)
 }
