@@ -1,10 +1,21 @@
 //! Long work beside the traffic: on threads of its own that give way to everything else.
 
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use tokio::sync::oneshot;
 
 use crate::handle::Unavailable;
+
+/// Held by whoever works in the background.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// One after the other: together they would fill a small machine, and then the disk's answers come late too, where
+/// what brings them needs a processor itself, as in a virtual machine.
+pub(crate) fn in_turn<T>(work: impl FnOnce() -> T) -> T {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
 
 /// To be called on the thread itself. Where the system refuses, the thread runs like any other.
 ///
@@ -25,7 +36,7 @@ pub async fn in_background<T: Send + 'static>(
     let run = move || {
         give_way();
         // Whoever asked may have gone.
-        let _ = reply.send(work());
+        let _ = reply.send(in_turn(work));
     };
     thread::Builder::new()
         .name("background".into())

@@ -10,6 +10,7 @@ use tandem_books::Projector;
 use tandem_domain::event::Record;
 use tandem_journal::{JournalReader, Sequence};
 
+use crate::background::in_turn;
 use crate::handle::Shared;
 
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -41,7 +42,7 @@ impl Follower {
                 self.reader.wait_beyond(Sequence::new(done), WAIT);
                 continue;
             }
-            match follow(&mut self.reader, &mut self.projector) {
+            match in_turn(|| follow(&mut self.reader, &mut self.projector)) {
                 Ok(reached) => {
                     done = reached;
                     self.shared.metrics.books_sequence.store(done, Ordering::Relaxed);

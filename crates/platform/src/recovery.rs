@@ -17,7 +17,7 @@ use tandem_journal::{Journal, JournalOptions, Sequence};
 use tokio::sync::broadcast;
 
 use crate::Options;
-use crate::background::give_way;
+use crate::background::{give_way, in_turn};
 use crate::bell::Bell;
 use crate::committer::Committer;
 use crate::follower::Follower;
@@ -148,7 +148,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         .name("reaper".into())
         .spawn(move || {
             give_way();
-            outdated.into_iter().for_each(drop::<Arc<Registry>>);
+            outdated.into_iter().for_each(|registry: Arc<Registry>| in_turn(|| drop(registry)));
         })
         .map_err(StartError::Directory)?;
     let shared = Arc::new(Shared {
