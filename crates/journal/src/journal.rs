@@ -294,12 +294,14 @@ impl Journal {
             let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
             names.into_iter().find(|path| is_spare(path))
         });
-        if let Some(recycled) = recycled
-            && fs::rename(&recycled, &path).is_ok()
-        {
-            return Next::Ready;
+        if let Some(recycled) = recycled {
+            // Where that fails, a new one grows.
+            let _ = fs::rename(&recycled, &path);
         }
         let size = self.options.segment_bytes;
+        if fs::metadata(&path).is_ok_and(|found| found.len() >= size) {
+            return Next::Ready;
+        }
         Next::Growing(Spare::begin(path, size))
     }
 

@@ -323,3 +323,53 @@ proptest! {
         let _ = Journal::open(directory.path(), small());
     }
 }
+
+/// The file to go on in, and how long it is.
+fn spare(directory: &Path) -> Option<(PathBuf, u64)> {
+    let mut entries = fs::read_dir(directory).expect("a directory").filter_map(Result::ok);
+    let found = entries.find(|entry| entry.path().extension().is_some_and(|e| e == "spare"))?;
+    Some((found.path(), found.metadata().ok()?.len()))
+}
+
+fn until_the_spare_has(octets: u64, directory: &Path) {
+    let reached = (0..1000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        spare(directory).is_some_and(|(_, length)| length == octets)
+    });
+    assert!(reached, "{:?} in place of {octets}", spare(directory));
+}
+
+#[test]
+fn the_next_file_grows_twice_as_fast_as_the_present_one_fills_and_later_goes_on_growing() {
+    const PIECE: u64 = 256 << 10;
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = JournalOptions { segment_bytes: 4 * PIECE, spare_files: 1 };
+    let open = || Journal::open(directory.path(), options.clone()).expect("opened");
+    let mut journal = open();
+    let mut appended = 0;
+    // Each takes one block of 4096 octets, 256 of which are a segment.
+    let mut fill = |journal: &mut Journal, blocks: u64| {
+        for _ in 0..blocks {
+            appended = append(journal, &[record(appended + 1)]);
+        }
+    };
+    fill(&mut journal, 60);
+    assert_eq!(
+        spare(directory.path()),
+        None,
+        "below a quarter the file before may still come back"
+    );
+    fill(&mut journal, 70);
+    until_the_spare_has(2 * PIECE, directory.path());
+    drop(journal);
+    assert_eq!(spare(directory.path()).map(|(_, length)| length), Some(2 * PIECE));
+
+    let mut journal = open();
+    fill(&mut journal, 80);
+    until_the_spare_has(4 * PIECE, directory.path());
+    fill(&mut journal, 90);
+    assert_eq!(segments(directory.path()).len(), 2, "the journal went on in it");
+    drop(journal);
+    let expected: Vec<_> = (1..=300).map(|n| (n, record(n))).collect();
+    assert_eq!(read_all(&open()), expected);
+}
