@@ -145,6 +145,21 @@ fn a_gateway_that_is_not_ours_runs_a_session_and_tshark_finds_nothing_wrong_with
     assert_ours_are_good(&messages, port);
 }
 
+#[test]
+fn a_gateway_that_is_not_ours_finds_slices_shared_money_payers_and_credit_as_they_should_be() {
+    let Some(python) = python() else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(&directory.path().join("data"), None);
+    broker.build_world();
+    let output = Command::new(python)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/interop/gy_stories.py"))
+        .args([broker.diameter.port().to_string(), broker.http.to_string(), broker.key.clone()])
+        .output()
+        .expect("the client runs");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
 /// Nothing that we sent is malformed or unknown to tshark.
 fn assert_ours_are_good(messages: &[String], port: u16) {
     for message in messages {
