@@ -6,15 +6,20 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 
 use crate::BooksError;
 
-/// Above it a commit empties the write-ahead log by itself; until then [`Checkpoint::run`] does.
-const LOG_PAGES_MAX: i64 = 65_536;
+/// A log of so many pages should be emptied: 128 MiB.
+const LOG_PAGES_DUE: u32 = 32_768;
+/// One of so many is, whether somebody asks for it or not.
+const LOG_PAGES_MAX: u32 = 65_536;
 /// Handed to the disk at once.
 const PIECE: u64 = 512 << 10;
 /// A large database is asked for in larger pieces, most of which have nothing to write.
@@ -28,6 +33,8 @@ const NOTHING: Duration = Duration::from_micros(50);
 pub(crate) struct Checkpoint {
     log: Trickle,
     database: Trickle,
+    /// In the write-ahead log after the last commit.
+    log_pages: Arc<AtomicU32>,
     /// Pages of the log were moved into the database and may not be on the disk there.
     has_moved: bool,
     /// A failed sync is told once, and what it lost may look written afterwards: only a new start reads the log again.
@@ -35,13 +42,31 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub fn new(connection: &Connection, path: &Path) -> Result<Checkpoint, BooksError> {
-        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX)?;
+    pub fn new(connection: &mut Connection, path: &Path) -> Result<Checkpoint, BooksError> {
+        let log_pages = Arc::new(AtomicU32::new(0));
+        let seen = log_pages.clone();
+        // Takes the place of SQLite's own checkpoints, which hand everything to the disk at once.
+        connection.wal_hook(Some(move |_: &mut Wal, pages| {
+            seen.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }))?;
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
         let (log, database) = (Trickle::new(Path::new(&log)), Trickle::new(path));
         // The process before may have ended right after a move.
-        Ok(Checkpoint { log, database, has_moved: true, has_failed: false })
+        Ok(Checkpoint { log, database, log_pages, has_moved: true, has_failed: false })
+    }
+
+    pub fn is_due(&self) -> bool {
+        self.log_pages.load(Ordering::Relaxed) >= LOG_PAGES_DUE
+    }
+
+    /// To be called after a commit.
+    pub fn keep_log_short(&mut self, connection: &Connection) -> Result<(), BooksError> {
+        if self.log_pages.load(Ordering::Relaxed) >= LOG_PAGES_MAX {
+            self.run(connection)?;
+        }
+        Ok(())
     }
 
     /// As SQLite itself would: the log, from it the database, and before the log is written from its beginning again

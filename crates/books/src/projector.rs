@@ -35,9 +35,9 @@ pub struct Projector {
 }
 
 impl Projector {
-    pub(crate) fn new(connection: Connection, path: &Path) -> Result<Projector, BooksError> {
+    pub(crate) fn new(mut connection: Connection, path: &Path) -> Result<Projector, BooksError> {
         let state = load_small(&connection)?;
-        let checkpoint = Checkpoint::new(&connection, path)?;
+        let checkpoint = Checkpoint::new(&mut connection, path)?;
         Ok(Projector { connection, state, checkpoint })
     }
 
@@ -56,7 +56,13 @@ impl Projector {
             // The transaction is gone; the state goes back with it.
             self.state = before;
         }
-        result
+        result?;
+        self.checkpoint.keep_log_short(&self.connection)
+    }
+
+    /// So much was projected since it was last made durable that it should be again.
+    pub fn is_durability_due(&self) -> bool {
+        self.checkpoint.is_due()
     }
 
     /// Brings what was projected onto the disk itself: a commit alone may be lost with the power.

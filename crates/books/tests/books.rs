@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
-use tandem_books::{AuditReport, Books, audit};
+use tandem_books::{AuditReport, Books, Projector, audit};
 use tandem_domain::command::{Administer, VnoChange};
-use tandem_domain::event::{Event, Record};
+use tandem_domain::event::{Event, Record, StagedRows};
 use tandem_domain::identifier::VnoId;
 use tandem_domain::quantity::Unit;
 use tandem_domain::service::Service;
 use tandem_domain::state::State;
+use tandem_domain::time::Timestamp;
 use tandem_domain::wholesale::{Pool, WholesaleClauses};
 use world::{MIB, World};
 
@@ -127,6 +128,39 @@ fn what_was_made_durable_is_in_the_database_itself_and_needs_no_log() {
     let last = directory.path().join("alone-2.sqlite");
     assert!(audited(&last).is_clean());
     assert_eq!(dump(&last), dump(&books(directory.path(), &world.journal, 7)));
+}
+
+#[test]
+fn a_long_log_is_told_of_and_at_last_emptied_unasked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let opened =
+        Books::open(&directory.path().join("books.sqlite")).and_then(Books::into_projector);
+    let mut projector = opened.expect("books are opened");
+    let mut sequence = 0;
+    let mut write_a_mebibyte = |projector: &mut Projector| {
+        let rows = StagedRows { staging: sequence, index: 0, rows: vec![1; 1 << 20] };
+        let events = [Event::PriceRowsStaged(Box::new(rows)), Event::StagingDropped(sequence)];
+        sequence += 1;
+        let events = events.into_iter().collect();
+        let record = Record { sequence, at: Timestamp::ZERO, events, remember: None };
+        projector.project(&[record]).expect("projected");
+        let log = std::fs::metadata(directory.path().join("books.sqlite-wal")).expect("a log");
+        assert!(log.len() < 300 << 20, "{} octets", log.len());
+    };
+    write_a_mebibyte(&mut projector);
+    assert!(!projector.is_durability_due());
+    while !projector.is_durability_due() {
+        write_a_mebibyte(&mut projector);
+    }
+    assert!(projector.make_durable().expect("on the disk"));
+    write_a_mebibyte(&mut projector);
+    assert!(!projector.is_durability_due(), "it begins anew");
+    while !projector.is_durability_due() {
+        write_a_mebibyte(&mut projector);
+    }
+    while projector.is_durability_due() {
+        write_a_mebibyte(&mut projector);
+    }
 }
 
 #[test]

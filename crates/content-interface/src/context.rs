@@ -109,6 +109,7 @@ impl Content {
         const PATIENCE: Duration = Duration::from_secs(2);
         let sequence = self.platform.read(|state, _| state.sequence).await?;
         let began = Instant::now();
+        self.platform.hurry_books(sequence);
         while self.platform.metrics_snapshot().books_sequence < sequence
             && began.elapsed() < PATIENCE
         {

@@ -123,6 +123,13 @@ pub(crate) struct Progress {
     pub recent: Recent,
 }
 
+impl Progress {
+    /// Does the oldest segment hold nothing after `up_to`?
+    pub fn can_be_trimmed(&self, up_to: Sequence) -> bool {
+        self.segments.get(1).is_some_and(|next| next.first <= up_to.number() + 1)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     pub progress: Mutex<Progress>,
@@ -309,9 +316,7 @@ impl Journal {
     pub fn trim(&mut self, up_to: Sequence) -> Result<(), TrimError> {
         loop {
             let mut progress = self.tail.lock();
-            let droppable = progress.segments.len() > 1
-                && progress.segments.get(1).is_some_and(|next| next.first <= up_to.number() + 1);
-            if !droppable {
+            if !progress.can_be_trimmed(up_to) {
                 return Ok(());
             }
             let Some(old) = progress.segments.pop_front() else { return Ok(()) };

@@ -69,6 +69,11 @@ impl JournalReader {
         Sequence::new(self.tail.lock().durable)
     }
 
+    /// Would trimming up to there give anything back?
+    pub fn can_be_trimmed(&self, up_to: Sequence) -> bool {
+        self.tail.lock().can_be_trimmed(up_to)
+    }
+
     /// Waits until something after `sequence` is durable, or the time is up.
     pub fn wait_beyond(&self, sequence: Sequence, timeout: Duration) -> Sequence {
         let progress = self.tail.lock();

@@ -142,7 +142,10 @@ fn trimming_gives_files_back_and_the_rest_stays_readable() {
         append(&mut journal, &[record(number)]);
     }
     let before = segments(directory.path()).len();
+    assert!(!journal.reader().can_be_trimmed(Sequence::new(1)));
+    assert!(journal.reader().can_be_trimmed(Sequence::new(1500)));
     journal.trim(Sequence::new(1500)).expect("trimmed");
+    assert!(!journal.reader().can_be_trimmed(Sequence::new(1500)));
     assert!(segments(directory.path()).len() < before);
     let first = journal.reader().first().number();
     assert!(first > 1 && first <= 1501, "{first}");

@@ -17,6 +17,13 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const WAIT: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
 const TRIM_EVERY: Duration = Duration::from_secs(1);
+/// After a batch the next may gather for so long for each of its records: whoever reads the books sees a single change
+/// at once, and under load what many records have in common is written once a second.
+const GATHER_EACH: Duration = Duration::from_millis(1);
+const GATHER_MAX: Duration = Duration::from_secs(1);
+/// So many make a batch that gathers no more: about [`BATCH_BYTES_MAX`].
+const ENOUGH: u64 = 16_384;
+const LOOK: Duration = Duration::from_millis(5);
 
 pub(crate) struct Follower {
     pub reader: JournalReader,
@@ -32,6 +39,7 @@ impl Follower {
         let mut done = self.projector.sequence();
         let mut trimmed = done;
         let mut next_trim = Instant::now();
+        let mut next_batch = Instant::now();
         loop {
             let stopping = self.stopping.load(Ordering::Acquire);
             let durable = self.reader.last_durable().number();
@@ -42,8 +50,12 @@ impl Follower {
                 self.reader.wait_beyond(Sequence::new(done), WAIT);
                 continue;
             }
+            self.gather(done, next_batch);
+            let began = Instant::now();
             match in_turn(|| follow(&mut self.reader, &mut self.projector)) {
                 Ok(reached) => {
+                    let records = u32::try_from(reached - done).unwrap_or(u32::MAX);
+                    next_batch = began + GATHER_MAX.min(GATHER_EACH.saturating_mul(records));
                     done = reached;
                     self.shared.metrics.books_sequence.store(done, Ordering::Relaxed);
                     if done > trimmed && Instant::now() >= next_trim {
@@ -64,8 +76,23 @@ impl Follower {
         }
     }
 
-    /// The journal may drop what the books hold for good.
+    fn gather(&self, done: u64, until: Instant) {
+        let metrics = &self.shared.metrics;
+        while Instant::now() < until
+            && !self.stopping.load(Ordering::Acquire)
+            && metrics.books_wanted.load(Ordering::Relaxed) <= done
+            && self.reader.last_durable().number() < done + ENOUGH
+        {
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// The journal may drop what the books hold for good. They are brought onto the disk when that gives something
+    /// back, not more often: what is written twice until then goes there once.
     fn let_go(&mut self, done: u64) -> bool {
+        if !self.reader.can_be_trimmed(Sequence::new(done)) && !self.projector.is_durability_due() {
+            return false;
+        }
         match self.projector.make_durable() {
             // The committer trims when it comes to it; only the newest mark matters.
             Ok(true) => self.trim.try_send(done).is_ok(),

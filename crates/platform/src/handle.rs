@@ -210,6 +210,11 @@ impl Platform {
         shown.lock().unwrap_or_else(PoisonError::into_inner).insert(interface, text);
     }
 
+    /// The books gather no further records until they hold this one.
+    pub fn hurry_books(&self, sequence: u64) {
+        self.shared.metrics.books_wanted.fetch_max(sequence, Ordering::Relaxed);
+    }
+
     pub fn metrics_snapshot(&self) -> MetricsSnapshot {
         self.shared.metrics.snapshot()
     }

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub(crate) bytes: AtomicU64,
     pub(crate) sequence: AtomicU64,
     pub(crate) books_sequence: AtomicU64,
+    /// Somebody waits until the books hold this record.
+    pub(crate) books_wanted: AtomicU64,
     pub(crate) open_sessions: AtomicU64,
     pub(crate) subscribers: AtomicU64,
     /// What the interfaces say of themselves, in the form of this text.
