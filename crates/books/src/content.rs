@@ -1,7 +1,7 @@
 //! Content in the books: payments, statement lines, proofs of opting in, notifications on their way.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use tandem_domain::content::{
     ContentEntry, ContentEntryKind, ContentSubscription, Notification, Payment, PaymentId,
     PaymentState, Payments,
@@ -22,10 +22,7 @@ use crate::audit::AuditReport;
 use crate::queries::BooksReader;
 use crate::rows::{RegistryKind, decode, encode, integer, signed, unsigned};
 
-pub(crate) fn write_payment(
-    transaction: &Transaction<'_>,
-    payment: &Payment,
-) -> Result<(), BooksError> {
+pub(crate) fn write_payment(transaction: &Connection, payment: &Payment) -> Result<(), BooksError> {
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO payment VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -45,7 +42,7 @@ pub(crate) fn write_payment(
 }
 
 pub(crate) fn write_subscription(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     line: LineId,
     subscription: &ContentSubscription,
 ) -> Result<(), BooksError> {
@@ -56,7 +53,7 @@ pub(crate) fn write_subscription(
 }
 
 pub(crate) fn write_entry(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     state: &State,
     entry: &ContentEntry,
     at: Timestamp,
@@ -90,7 +87,7 @@ pub(crate) fn write_entry(
 
 /// Use under a provider's Service-Identifier is a sale of it too.
 pub(crate) fn write_usage_entries(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     state: &State,
     usage: &UsageRecord,
 ) -> Result<(), BooksError> {

@@ -14,6 +14,7 @@ mod queries;
 mod rows;
 mod schema;
 mod touched;
+mod write;
 
 pub use audit::{AuditReport, audit};
 pub use content::{PaymentFilter, StatementFilter, StatementRow};

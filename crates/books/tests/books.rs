@@ -131,6 +131,51 @@ fn what_was_made_durable_is_in_the_database_itself_and_needs_no_log() {
 }
 
 #[test]
+fn what_was_taken_in_is_in_the_books_when_it_is_committed_and_not_before() {
+    let world = life();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("books.sqlite");
+    let (first, rest) = world.journal.split_at(world.journal.len() / 2);
+    let (last_of_first, last) = (first.len() as u64, world.journal.len() as u64);
+    let opened = Books::open(&path).and_then(Books::into_projector);
+    let mut projector = opened.expect("books are opened");
+    projector.project(first).expect("projected");
+    rest.chunks(2).for_each(|some| projector.take_in(some).expect("taken in"));
+    assert_eq!((projector.sequence(), projector.taken_in()), (last_of_first, last));
+    let loaded = || Books::open(&path).and_then(|books| books.load()).expect("loaded");
+    assert_eq!(loaded().sequence, last_of_first);
+    drop(projector);
+    assert_eq!(loaded().sequence, last_of_first, "nobody committed it");
+    let opened = Books::open(&path).and_then(Books::into_projector);
+    let mut projector = opened.expect("books are opened");
+    rest.chunks(3).for_each(|some| projector.take_in(some).expect("taken in"));
+    projector.commit().expect("committed");
+    projector.commit().expect("nothing is left to commit");
+    assert_eq!((projector.sequence(), projector.taken_in()), (last, last));
+    assert!(projector.make_durable().expect("on the disk"));
+    assert_eq!(dump(&path), dump(&books(directory.path(), &world.journal, 7)));
+}
+
+#[test]
+fn a_record_that_does_not_fit_takes_the_whole_transaction_with_it_and_nothing_else() {
+    let world = life();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("books.sqlite");
+    let opened = Books::open(&path).and_then(Books::into_projector);
+    let mut projector = opened.expect("books are opened");
+    let (first, rest) = world.journal.split_at(world.journal.len() / 2);
+    projector.project(first).expect("projected");
+    projector.take_in(&rest[..2]).expect("taken in");
+    projector.take_in(&rest[3..]).expect_err("one is missing before it");
+    let reached = first.len() as u64;
+    assert_eq!((projector.sequence(), projector.taken_in()), (reached, reached));
+    projector.project(rest).expect("from where the books are it goes on");
+    assert!(projector.make_durable().expect("on the disk"));
+    assert_eq!(dump(&path), dump(&books(directory.path(), &world.journal, 7)));
+    assert!(audited(&path).is_clean());
+}
+
+#[test]
 fn a_long_log_is_told_of_and_at_last_emptied_unasked() {
     let directory = tempfile::tempdir().expect("a directory");
     let opened =

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-const BYTES_MAX: usize = 8 << 20;
+/// Some seconds of full load.
+const BYTES_MAX: usize = 32 << 20;
 
 #[derive(Debug)]
 struct Kept {

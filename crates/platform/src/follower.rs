@@ -17,12 +17,14 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const WAIT: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
 const TRIM_EVERY: Duration = Duration::from_secs(1);
-/// After a batch the next may gather for so long for each of its records: whoever reads the books sees a single change
-/// at once, and under load what many records have in common is written once a second.
-const GATHER_EACH: Duration = Duration::from_millis(1);
-const GATHER_MAX: Duration = Duration::from_secs(1);
-/// So many make a batch that gathers no more: about [`BATCH_BYTES_MAX`].
-const ENOUGH: u64 = 16_384;
+/// After a transaction the next may gather for so long for each of its records: whoever reads the books sees a single
+/// change at once, and under load what many records have in common is written once.
+const GATHER_EACH: Duration = Duration::from_micros(250);
+const GATHER_MAX: Duration = Duration::from_secs(5);
+/// So many are taken in before it ends, while they are still in memory.
+const ENOUGH: u64 = 4096;
+/// So many make a transaction that gathers no more: what they are about is held in memory until it ends.
+const TRANSACTION_MAX: u64 = 65_536;
 const LOOK: Duration = Duration::from_millis(5);
 
 pub(crate) struct Follower {
@@ -39,7 +41,7 @@ impl Follower {
         let mut done = self.projector.sequence();
         let mut trimmed = done;
         let mut next_trim = Instant::now();
-        let mut next_batch = Instant::now();
+        let mut gather_until = Instant::now();
         loop {
             let stopping = self.stopping.load(Ordering::Acquire);
             let durable = self.reader.last_durable().number();
@@ -50,12 +52,13 @@ impl Follower {
                 self.reader.wait_beyond(Sequence::new(done), WAIT);
                 continue;
             }
-            self.gather(done, next_batch);
-            let began = Instant::now();
-            match in_turn(|| follow(&mut self.reader, &mut self.projector)) {
+            let is_due = self.gather(done, gather_until);
+            match in_turn(|| self.follow(done, is_due)) {
+                Ok(reached) if reached == done => {}
                 Ok(reached) => {
                     let records = u32::try_from(reached - done).unwrap_or(u32::MAX);
-                    next_batch = began + GATHER_MAX.min(GATHER_EACH.saturating_mul(records));
+                    gather_until =
+                        Instant::now() + GATHER_MAX.min(GATHER_EACH.saturating_mul(records));
                     done = reached;
                     self.shared.metrics.books_sequence.store(done, Ordering::Relaxed);
                     if done > trimmed && Instant::now() >= next_trim {
@@ -76,15 +79,33 @@ impl Follower {
         }
     }
 
-    fn gather(&self, done: u64, until: Instant) {
-        let metrics = &self.shared.metrics;
-        while Instant::now() < until
-            && !self.stopping.load(Ordering::Acquire)
-            && metrics.books_wanted.load(Ordering::Relaxed) <= done
-            && self.reader.last_durable().number() < done + ENOUGH
-        {
+    /// Waits until there is enough to take in, or until the transaction is due to end: true.
+    fn gather(&self, done: u64, until: Instant) -> bool {
+        let taken_in = self.projector.taken_in();
+        loop {
+            if Instant::now() >= until
+                || self.stopping.load(Ordering::Acquire)
+                || self.shared.metrics.books_wanted.load(Ordering::Relaxed) > done
+            {
+                return true;
+            }
+            if self.reader.last_durable().number() >= taken_in + ENOUGH {
+                return false;
+            }
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// Takes a batch of records in, and ends the transaction if it is large, or due and nothing more waits.
+    /// Returns the last record that the books hold.
+    fn follow(&mut self, done: u64, is_due: bool) -> Result<u64, Box<dyn Error>> {
+        let durable = self.reader.last_durable().number();
+        take_in(&mut self.reader, &mut self.projector)?;
+        let taken_in = self.projector.taken_in();
+        if taken_in >= done + TRANSACTION_MAX || (is_due && taken_in >= durable) {
+            self.projector.commit()?;
+        }
+        Ok(self.projector.sequence())
     }
 
     /// The journal may drop what the books hold for good. They are brought onto the disk when that gives something
@@ -110,21 +131,21 @@ pub(crate) fn catch_up(
     reader: &mut JournalReader,
     projector: &mut Projector,
 ) -> Result<(), Box<dyn Error>> {
-    while projector.sequence() < reader.last_durable().number() {
-        follow(reader, projector)?;
+    while projector.taken_in() < reader.last_durable().number() {
+        take_in(reader, projector)?;
+        if projector.taken_in() >= projector.sequence() + TRANSACTION_MAX {
+            projector.commit()?;
+        }
     }
-    Ok(())
+    Ok(projector.commit()?)
 }
 
-/// One batch of records into the books; returns the last.
-pub(crate) fn follow(
-    reader: &mut JournalReader,
-    projector: &mut Projector,
-) -> Result<u64, Box<dyn Error>> {
+/// One batch of records into the open transaction.
+fn take_in(reader: &mut JournalReader, projector: &mut Projector) -> Result<(), Box<dyn Error>> {
     let mut records = Vec::new();
     let mut unreadable = None;
     reader.read(
-        Sequence::new(projector.sequence() + 1),
+        Sequence::new(projector.taken_in() + 1),
         BATCH_BYTES_MAX,
         &mut |sequence, bytes| match minicbor::decode::<Record>(bytes) {
             Ok(record) => records.push(record),
@@ -134,6 +155,5 @@ pub(crate) fn follow(
     if let Some(unreadable) = unreadable {
         return Err(unreadable.into());
     }
-    projector.project(&records)?;
-    Ok(projector.sequence())
+    Ok(projector.take_in(&records)?)
 }

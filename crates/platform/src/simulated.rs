@@ -25,7 +25,7 @@ use world::{MIB, Phone, World, eur};
 
 use crate::audit::audit_recovered;
 use crate::bell::Bell;
-use crate::follower::follow;
+use crate::follower::catch_up;
 use crate::handle::{Job, Readiness, Shared, Unavailable};
 use crate::metrics::Metrics;
 use crate::recovery::{Recovered, recover_with};
@@ -135,10 +135,7 @@ impl Process {
 
     /// Brings the books up, and lets the journal drop what they hold.
     fn project(&mut self) {
-        let durable = self.journal.reader().last_durable().number();
-        while self.projector.sequence() < durable {
-            follow(&mut self.journal.reader(), &mut self.projector).expect("projected");
-        }
+        catch_up(&mut self.journal.reader(), &mut self.projector).expect("projected");
         if self.projector.make_durable().expect("on the disk") {
             let up_to = tandem_journal::Sequence::new(self.projector.sequence());
             self.journal.trim(up_to).expect("trimmed");

@@ -16,8 +16,8 @@ const BATCH: usize = 20;
 const INTERVAL: Duration = Duration::from_millis(1);
 /// No request should take longer because of a change.
 const LIMIT: Duration = Duration::from_millis(10);
-/// Records, half a second of load: books no further behind than before the changes and this have caught up.
-const SLACK: u64 = 10_000;
+/// Records, five seconds of load, which the books may gather: no further behind, they have caught up.
+const GATHERED: u64 = 100_000;
 /// Enough for old versions to be retired too.
 const UPLOADS: usize = 10;
 
@@ -63,7 +63,7 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     // What the books still have to do because of the changes counts as well, unless they never come to an end of it.
     let at_most = began.elapsed() * 2;
     let behind_after = behind();
-    while behind() > behind_before + SLACK && began.elapsed() < at_most {
+    while behind() > GATHERED && began.elapsed() < at_most {
         loaded = measure(Duration::from_secs(1))?.and(&loaded);
     }
     let behind_then = behind();
