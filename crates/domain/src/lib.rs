@@ -14,7 +14,7 @@ pub mod content;
 pub mod decide;
 pub mod digits;
 pub mod directive;
-mod encoding;
+pub mod encoding;
 pub mod event;
 pub mod identifier;
 pub mod ledger;

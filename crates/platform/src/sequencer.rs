@@ -12,6 +12,7 @@ use tandem_domain::command::{Command, Response};
 use tandem_domain::content::Notification;
 use tandem_domain::decide::{Decision, decide};
 use tandem_domain::directive::Directive;
+use tandem_domain::encoding::Octets;
 use tandem_domain::event::{Event, Record};
 use tandem_domain::ledger::check_balanced;
 use tandem_domain::read_ahead;
@@ -186,7 +187,7 @@ impl Sequencer {
             panic!("a decision does not fit the state it was made from: {inconsistent}");
         }
         self.work.records.push(|bytes| {
-            minicbor::encode(&record, bytes).expect("writing to memory cannot fail");
+            minicbor::encode(&record, Octets(bytes)).expect("writing to memory cannot fail");
         });
         self.work.last_sequence = record.sequence;
         self.work.directives.extend(record.events.iter().filter_map(|event| match event {
