@@ -106,16 +106,7 @@ impl Content {
         + Send
         + 'static,
     ) -> Result<T, Error> {
-        const PATIENCE: Duration = Duration::from_secs(2);
-        let sequence = self.platform.read(|state, _| state.sequence).await?;
-        let began = Instant::now();
-        self.platform.hurry_books(sequence);
-        while self.platform.metrics_snapshot().books_sequence < sequence
-            && began.elapsed() < PATIENCE
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let books = self.platform.books().clone();
+        let books = self.platform.books_in_step().await;
         match tokio::task::spawn_blocking(move || ask(&books)).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(Error::unavailable("the question to the books was broken off")),

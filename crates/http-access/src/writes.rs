@@ -85,12 +85,12 @@ pub fn unavailable(error: Unavailable) -> Problem {
     Problem::unavailable(error.to_string())
 }
 
-/// Asks the books, which may take a moment, beside the server's threads.
+/// Asks the books, once they hold all that was answered before, beside the server's threads.
 pub async fn ask_books<T: Send + 'static>(
     platform: &Platform,
     ask: impl FnOnce(&tandem_books::BooksReader) -> Result<T, BooksError> + Send + 'static,
 ) -> Result<T, Problem> {
-    let books = platform.books().clone();
+    let books = platform.books_in_step().await;
     let answer = tokio::task::spawn_blocking(move || ask(&books)).await;
     match answer {
         Ok(Ok(answer)) => Ok(answer),

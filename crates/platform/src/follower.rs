@@ -21,6 +21,9 @@ const TRIM_EVERY: Duration = Duration::from_secs(1);
 /// change at once, and under load what many records have in common is written once.
 const GATHER_EACH: Duration = Duration::from_micros(250);
 const GATHER_MAX: Duration = Duration::from_secs(5);
+/// When somebody waits for a record: then so long.
+const HURRIED_EACH: Duration = Duration::from_micros(25);
+const HURRIED_MAX: Duration = Duration::from_millis(500);
 /// So many are taken in before it ends, while they are still in memory.
 const ENOUGH: u64 = 4096;
 /// So many make a transaction that gathers no more: what they are about is held in memory until it ends.
@@ -41,7 +44,7 @@ impl Follower {
         let mut done = self.projector.sequence();
         let mut trimmed = done;
         let mut next_trim = Instant::now();
-        let mut gather_until = Instant::now();
+        let (mut gather_until, mut hurried_until) = (Instant::now(), Instant::now());
         loop {
             let stopping = self.stopping.load(Ordering::Acquire);
             let durable = self.reader.last_durable().number();
@@ -52,15 +55,16 @@ impl Follower {
                 self.reader.wait_beyond(Sequence::new(done), WAIT);
                 continue;
             }
-            let is_due = self.gather(done, gather_until);
+            let is_due = self.gather(done, gather_until, hurried_until);
             match in_turn(|| self.follow(done, is_due)) {
                 Ok(reached) if reached == done => {}
                 Ok(reached) => {
                     let records = u32::try_from(reached - done).unwrap_or(u32::MAX);
-                    gather_until =
-                        Instant::now() + GATHER_MAX.min(GATHER_EACH.saturating_mul(records));
+                    let now = Instant::now();
+                    gather_until = now + GATHER_MAX.min(GATHER_EACH.saturating_mul(records));
+                    hurried_until = now + HURRIED_MAX.min(HURRIED_EACH.saturating_mul(records));
                     done = reached;
-                    self.shared.metrics.books_sequence.store(done, Ordering::Relaxed);
+                    self.shared.books_hold(done);
                     if done > trimmed && Instant::now() >= next_trim {
                         next_trim = Instant::now() + TRIM_EVERY;
                         if self.let_go(done) {
@@ -80,13 +84,12 @@ impl Follower {
     }
 
     /// Waits until there is enough to take in, or until the transaction is due to end: true.
-    fn gather(&self, done: u64, until: Instant) -> bool {
+    fn gather(&self, done: u64, until: Instant, hurried_until: Instant) -> bool {
         let taken_in = self.projector.taken_in();
         loop {
-            if Instant::now() >= until
-                || self.stopping.load(Ordering::Acquire)
-                || self.shared.metrics.books_wanted.load(Ordering::Relaxed) > done
-            {
+            let is_wanted = self.shared.metrics.books_wanted.load(Ordering::Relaxed) > done;
+            let until = if is_wanted { until.min(hurried_until) } else { until };
+            if Instant::now() >= until || self.stopping.load(Ordering::Acquire) {
                 return true;
             }
             if self.reader.last_durable().number() >= taken_in + ENOUGH {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
 use tandem_books::{AuditReport, BooksReader};
@@ -15,7 +15,7 @@ use tandem_domain::directive::Directive;
 use tandem_domain::identifier::{Identity, LineId};
 use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::audit::AuditError;
 use crate::bell::Bell;
@@ -62,6 +62,8 @@ pub trait DirectiveSink: Send + Sync {
     fn issue(&self, directive: &Directive);
 }
 
+const BOOKS_PATIENCE: Duration = Duration::from_secs(2);
+
 pub(crate) type Read = Box<dyn FnOnce(&State, Timestamp) -> Box<dyn FnOnce() + Send> + Send>;
 
 pub(crate) enum Job {
@@ -86,6 +88,8 @@ pub(crate) struct Shared {
     /// Takes snapshots out of use.
     pub reaper: Sender<Arc<Registry>>,
     pub metrics: Metrics,
+    /// The last record in the books.
+    pub books_reached: watch::Sender<u64>,
     pub queue_length_max: usize,
 }
 
@@ -96,6 +100,11 @@ impl Shared {
         drop(current);
         // It may be the last to hold a large price list, and dropping that takes its time.
         let _ = self.reaper.send(before);
+    }
+
+    pub fn books_hold(&self, sequence: u64) {
+        self.metrics.books_sequence.store(sequence, Ordering::Relaxed);
+        self.books_reached.send_replace(sequence);
     }
 
     pub fn set_readiness(&self, readiness: Readiness) {
@@ -191,6 +200,7 @@ impl Platform {
         self.shared.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The books as they are, which may be seconds behind.
     pub fn books(&self) -> &BooksReader {
         &self.books
     }
@@ -210,9 +220,17 @@ impl Platform {
         shown.lock().unwrap_or_else(PoisonError::into_inner).insert(interface, text);
     }
 
-    /// The books gather no further records until they hold this one.
-    pub fn hurry_books(&self, sequence: u64) {
-        self.shared.metrics.books_wanted.fetch_max(sequence, Ordering::Relaxed);
+    /// The books once they hold all that was answered so far: what somebody did he finds there. Books that are far
+    /// behind are given as they are.
+    pub async fn books_in_step(&self) -> BooksReader {
+        let metrics = &self.shared.metrics;
+        let answered = metrics.sequence.load(Ordering::Relaxed);
+        metrics.books_wanted.fetch_max(answered, Ordering::Relaxed);
+        let mut reached = self.shared.books_reached.subscribe();
+        let in_step = reached.wait_for(|reached| *reached >= answered);
+        // Either way they are what there is.
+        let _ = tokio::time::timeout(BOOKS_PATIENCE, in_step).await;
+        self.books.clone()
     }
 
     pub fn metrics_snapshot(&self) -> MetricsSnapshot {

@@ -14,7 +14,7 @@ use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
 use tandem_journal::{Journal, JournalOptions, Sequence};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::Options;
 use crate::background::{give_way, in_turn};
@@ -162,6 +162,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         call_sink: Mutex::new(None),
         notifications: broadcast::channel(NOTIFICATIONS_WAITING_MAX).0,
         metrics: Metrics::default(),
+        books_reached: watch::Sender::new(0),
         queue_length_max: options.queue_length_max,
     });
     shared.metrics.sequence.store(state.sequence, Ordering::Relaxed);
@@ -201,7 +202,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
     )?);
     if options.follow_books {
         let projector = books.into_projector().map_err(StartError::Books)?;
-        shared.metrics.books_sequence.store(projector.sequence(), Ordering::Relaxed);
+        shared.books_hold(projector.sequence());
         let follower = Follower { reader, projector, trim, shared: shared.clone(), stopping };
         let run = move || {
             give_way();

@@ -20,7 +20,7 @@ use tandem_domain::money::Amount;
 use tandem_domain::service::Service;
 use tandem_domain::time::Timestamp;
 use tandem_journal::{Batch, Journal, JournalOptions};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 use world::{MIB, Phone, World, eur};
 
 use crate::audit::audit_recovered;
@@ -93,6 +93,7 @@ impl Process {
             notifications: broadcast::channel(1).0,
             reaper: crossbeam_channel::unbounded().0,
             metrics: Metrics::default(),
+            books_reached: watch::Sender::new(0),
             queue_length_max: usize::MAX,
         });
         let sequencer = Sequencer {

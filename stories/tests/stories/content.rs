@@ -533,7 +533,7 @@ async fn a_subscriber_opts_in_to_a_subscription_and_out_again() {
     market.audit();
 }
 
-/// The books follow within a second.
+/// What comes by itself comes soon.
 fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let end = std::time::Instant::now() + Duration::from_secs(10);
     loop {

@@ -192,8 +192,6 @@ impl Telephony {
     pub fn audited(mut self) {
         self.judged();
         let Telephony { broker, data, directory, .. } = self;
-        // The books follow within a second.
-        std::thread::sleep(Duration::from_millis(1500));
         broker.kill();
         let (clean, report) = Broker::audit(&data);
         assert!(clean, "{report}");
