@@ -27,6 +27,7 @@ use crate::subscriber::{Account, Counter, Line, Subscriber};
 use crate::sweep::Sweep;
 use crate::time::Timestamp;
 use crate::timer::{TimerKey, Timers};
+use crate::wholesale::Throughput;
 
 /// Counts and gates of one VNO.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -57,6 +58,10 @@ pub struct VnoTally {
     #[n(8)]
     #[cbor(default)]
     pools_held: Vec<(Unit, i64)>,
+    /// Of its data sessions, where what they may carry together is agreed.
+    #[n(9)]
+    #[cbor(default)]
+    pub throughput: Throughput,
 }
 
 impl VnoTally {

@@ -53,13 +53,18 @@ fn granted_units(
 /// A pool and a capacity of both services, with little money beside them.
 fn clauses() -> impl Strategy<Value = WholesaleClauses> {
     let fee = prop::option::of((0i64..30_000).prop_map(Amount::from_micros));
-    (0u64..20 * MIB, 0u64..600, 0u32..4, fee).prop_map(|(octets, seconds, sessions, burst_fee)| {
+    let kilobits = prop::option::of(0u32..1_000);
+    let all = (0u64..20 * MIB, 0u64..600, 0u32..4, fee, kilobits);
+    all.prop_map(|(octets, seconds, sessions, burst_fee, kilobits_per_second)| {
         let pool = |unit, per_line| Pool { unit, per_line };
-        let capacity = |service| Capacity { service, sessions, burst_fee };
+        let sessions = Some(sessions);
+        let capacity =
+            |service| Capacity { service, sessions, burst_fee, kilobits_per_second: None };
+        let data = Capacity { kilobits_per_second, ..capacity(Service::Data) };
         WholesaleClauses {
             is_most_favoured: false,
             pools: vec![pool(Unit::Octets, octets), pool(Unit::Seconds, seconds)],
-            capacities: vec![capacity(Service::Data), capacity(Service::Voice)],
+            capacities: vec![data, capacity(Service::Voice)],
         }
     })
 }

@@ -64,8 +64,9 @@ impl Follower {
                     gather_until = now + GATHER_MAX.min(GATHER_EACH.saturating_mul(records));
                     hurried_until = now + HURRIED_MAX.min(HURRIED_EACH.saturating_mul(records));
                     done = reached;
-                    self.shared.books_hold(done);
-                    if done > trimmed && Instant::now() >= next_trim {
+                    self.shared.books_hold(done, true);
+                    // What is brought onto the disk is not waited for by somebody who asks.
+                    if done > trimmed && Instant::now() >= next_trim && !self.is_wanted(done) {
                         next_trim = Instant::now() + TRIM_EVERY;
                         if self.let_go(done) {
                             trimmed = done;
@@ -74,6 +75,8 @@ impl Follower {
                 }
                 Err(error) => {
                     tracing::error!(%error, "the books cannot be written: charging goes on, they catch up later");
+                    done = self.projector.sequence();
+                    self.shared.books_hold(done, false);
                     if stopping {
                         return;
                     }
@@ -83,12 +86,15 @@ impl Follower {
         }
     }
 
+    fn is_wanted(&self, done: u64) -> bool {
+        self.shared.metrics.books_wanted.load(Ordering::Relaxed) > done
+    }
+
     /// Waits until there is enough to take in, or until the transaction is due to end: true.
     fn gather(&self, done: u64, until: Instant, hurried_until: Instant) -> bool {
         let taken_in = self.projector.taken_in();
         loop {
-            let is_wanted = self.shared.metrics.books_wanted.load(Ordering::Relaxed) > done;
-            let until = if is_wanted { until.min(hurried_until) } else { until };
+            let until = if self.is_wanted(done) { until.min(hurried_until) } else { until };
             if Instant::now() >= until || self.stopping.load(Ordering::Acquire) {
                 return true;
             }
@@ -99,16 +105,18 @@ impl Follower {
         }
     }
 
-    /// Takes a batch of records in, and ends the transaction if it is large, or due and nothing more waits.
-    /// Returns the last record that the books hold.
+    /// Takes a batch of records in, and ends the transaction if it is large, or due and holds what waits or is waited
+    /// for. Returns the last record that the books hold.
     fn follow(&mut self, done: u64, is_due: bool) -> Result<u64, Box<dyn Error>> {
         let durable = self.reader.last_durable().number();
-        take_in(&mut self.reader, &mut self.projector)?;
+        let wanted = self.shared.metrics.books_wanted.load(Ordering::Relaxed);
+        let result = take_in(&mut self.reader, &mut self.projector);
         let taken_in = self.projector.taken_in();
-        if taken_in >= done + TRANSACTION_MAX || (is_due && taken_in >= durable) {
+        let has_all = taken_in >= durable || (wanted > done && taken_in >= wanted);
+        if result.is_err() || taken_in >= done + TRANSACTION_MAX || (is_due && has_all) {
             self.projector.commit()?;
         }
-        Ok(self.projector.sequence())
+        result.map(|()| self.projector.sequence())
     }
 
     /// The journal may drop what the books hold for good. They are brought onto the disk when that gives something
@@ -143,20 +151,19 @@ pub(crate) fn catch_up(
     Ok(projector.commit()?)
 }
 
-/// One batch of records into the open transaction.
+/// One batch of records into the open transaction, as far as they can be read.
 fn take_in(reader: &mut JournalReader, projector: &mut Projector) -> Result<(), Box<dyn Error>> {
     let mut records = Vec::new();
     let mut unreadable = None;
-    reader.read(
+    let read = reader.read(
         Sequence::new(projector.taken_in() + 1),
         BATCH_BYTES_MAX,
         &mut |sequence, bytes| match minicbor::decode::<Record>(bytes) {
             Ok(record) => records.push(record),
             Err(error) => unreadable = Some(format!("record {}: {error}", sequence.number())),
         },
-    )?;
-    if let Some(unreadable) = unreadable {
-        return Err(unreadable.into());
-    }
-    Ok(projector.take_in(&records)?)
+    );
+    projector.take_in(&records)?;
+    read?;
+    unreadable.map_or(Ok(()), |unreadable| Err(unreadable.into()))
 }

@@ -62,8 +62,6 @@ pub trait DirectiveSink: Send + Sync {
     fn issue(&self, directive: &Directive);
 }
 
-const BOOKS_PATIENCE: Duration = Duration::from_secs(2);
-
 pub(crate) type Read = Box<dyn FnOnce(&State, Timestamp) -> Box<dyn FnOnce() + Send> + Send>;
 
 pub(crate) enum Job {
@@ -71,6 +69,13 @@ pub(crate) enum Job {
     Many { commands: Vec<(u64, Command)>, sink: Arc<dyn ReplySink>, since: Instant },
     Read(Read),
     Stop,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BooksProgress {
+    /// The last record in them.
+    pub sequence: u64,
+    pub follow: bool,
 }
 
 /// What the threads and the handles share.
@@ -88,8 +93,7 @@ pub(crate) struct Shared {
     /// Takes snapshots out of use.
     pub reaper: Sender<Arc<Registry>>,
     pub metrics: Metrics,
-    /// The last record in the books.
-    pub books_reached: watch::Sender<u64>,
+    pub books: watch::Sender<BooksProgress>,
     pub queue_length_max: usize,
 }
 
@@ -102,9 +106,10 @@ impl Shared {
         let _ = self.reaper.send(before);
     }
 
-    pub fn books_hold(&self, sequence: u64) {
+    /// How far the books are, and whether they go on at the moment.
+    pub fn books_hold(&self, sequence: u64, follow: bool) {
         self.metrics.books_sequence.store(sequence, Ordering::Relaxed);
-        self.books_reached.send_replace(sequence);
+        self.books.send_replace(BooksProgress { sequence, follow });
     }
 
     pub fn set_readiness(&self, readiness: Readiness) {
@@ -125,6 +130,7 @@ pub struct Platform {
     pub(crate) jobs: Sender<Job>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) books: BooksReader,
+    pub(crate) books_patience: Duration,
     pub(crate) clock: Clock,
     pub(crate) threads: Arc<Mutex<Vec<std::thread::JoinHandle<()>>>>,
 }
@@ -220,16 +226,18 @@ impl Platform {
         shown.lock().unwrap_or_else(PoisonError::into_inner).insert(interface, text);
     }
 
-    /// The books once they hold all that was answered so far: what somebody did he finds there. Books that are far
-    /// behind are given as they are.
+    /// The books once they hold all that was answered so far: what somebody did he finds there. Books that do not come
+    /// that far in [`Options::books_patience`], or do not follow, are given as they are.
+    ///
+    /// [`Options::books_patience`]: crate::Options::books_patience
     pub async fn books_in_step(&self) -> BooksReader {
         let metrics = &self.shared.metrics;
         let answered = metrics.sequence.load(Ordering::Relaxed);
         metrics.books_wanted.fetch_max(answered, Ordering::Relaxed);
-        let mut reached = self.shared.books_reached.subscribe();
-        let in_step = reached.wait_for(|reached| *reached >= answered);
+        let mut progress = self.shared.books.subscribe();
+        let in_step = progress.wait_for(|books| !books.follow || books.sequence >= answered);
         // Either way they are what there is.
-        let _ = tokio::time::timeout(BOOKS_PATIENCE, in_step).await;
+        let _ = tokio::time::timeout(self.books_patience, in_step).await;
         self.books.clone()
     }
 

@@ -29,6 +29,7 @@ pub use recovery::{StartError, start};
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tandem_domain::time::Timestamp;
 
@@ -54,6 +55,8 @@ pub struct Options {
     pub queue_length_max: usize,
     /// Keep the books up while running. Without it the journal grows and restarts take longer: for measurements.
     pub follow_books: bool,
+    /// So long whoever asks the books waits for them to hold what was answered before.
+    pub books_patience: Duration,
 }
 
 impl Options {
@@ -63,6 +66,7 @@ impl Options {
             clock: system_clock(),
             queue_length_max: 65_536,
             follow_books: true,
+            books_patience: Duration::from_secs(2),
         }
     }
 }

@@ -162,7 +162,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         call_sink: Mutex::new(None),
         notifications: broadcast::channel(NOTIFICATIONS_WAITING_MAX).0,
         metrics: Metrics::default(),
-        books_reached: watch::Sender::new(0),
+        books: watch::Sender::default(),
         queue_length_max: options.queue_length_max,
     });
     shared.metrics.sequence.store(state.sequence, Ordering::Relaxed);
@@ -202,7 +202,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
     )?);
     if options.follow_books {
         let projector = books.into_projector().map_err(StartError::Books)?;
-        shared.books_hold(projector.sequence());
+        shared.books_hold(projector.sequence(), true);
         let follower = Follower { reader, projector, trim, shared: shared.clone(), stopping };
         let run = move || {
             give_way();
@@ -214,6 +214,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         jobs,
         shared,
         books: books_reader,
+        books_patience: options.books_patience,
         clock: options.clock,
         threads: Arc::new(Mutex::new(threads)),
     })

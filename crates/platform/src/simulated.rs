@@ -93,7 +93,7 @@ impl Process {
             notifications: broadcast::channel(1).0,
             reaper: crossbeam_channel::unbounded().0,
             metrics: Metrics::default(),
-            books_reached: watch::Sender::new(0),
+            books: watch::Sender::default(),
             queue_length_max: usize::MAX,
         });
         let sequencer = Sequencer {

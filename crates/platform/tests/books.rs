@@ -5,6 +5,7 @@ mod world;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use tandem_domain::access::Role;
 use tandem_domain::command::{Administer, Administration, Command, Response};
@@ -39,7 +40,9 @@ fn whoever_asks_the_books_under_load_finds_what_was_answered() {
     journal.append(&mut batch).expect("appended");
     drop(journal);
 
-    let platform = start(Options::new(directory.path())).expect("started");
+    let mut options = Options::new(directory.path());
+    options.books_patience = Duration::from_secs(60);
+    let platform = start(options).expect("started");
     let top_up = |note: Option<String>| {
         let (money, note) = (eur("0.01"), note.map(Into::into));
         let order = Administer::TopUp { account: alice, money, expires: None, note };

@@ -49,11 +49,22 @@ async fn pool_capacity_and_a_charge_are_agreed_and_hold_at_the_gateway() {
     let mut third = DataSession::new("pgw.wavecom.example;1;3", "491511");
     let refused = third.send(&switch, RequestType::Initial, None, true).await.expect("answered");
     assert_eq!(refused.result, 5006);
+    // And what all sessions carry together: 8 MiB in five minutes are more than 200 kilobits a second.
+    let narrow = json!({"price_list": "wholesale",
+        "capacity": [{"service": "data", "kilobits_per_second": 200}]});
+    broker.ask("PATCH", "/v1/vnos/aria", json!({"wholesale": narrow}));
+    let mut fourth = DataSession::new("pgw.wavecom.example;1;4", "491511");
+    assert!(granted(&fourth.open(&switch).await) > 0);
+    fourth.close(&switch, 8 * MIB).await;
+    let mut fifth = DataSession::new("pgw.wavecom.example;1;5", "491511");
+    let refused = fifth.send(&switch, RequestType::Initial, None, true).await.expect("answered");
+    assert_eq!(refused.result, 5006);
     let key = broker.key.clone();
     broker.kill();
     let broker = Broker::start(&data, Some(&key));
     let aria = broker.ask("GET", "/v1/vnos/aria", Value::Null);
-    assert_eq!(aria["wholesale"]["capacity"][0]["sessions"], 0, "kept over a crash: {aria}");
+    let kept = &aria["wholesale"]["capacity"][0];
+    assert_eq!(kept["kilobits_per_second"], 200, "kept over a crash: {aria}");
     assert_eq!(broker.ask("GET", "/v1/audit", Value::Null)["clean"], true);
 }
 
@@ -74,6 +85,8 @@ fn a_bad_agreement_is_refused_in_its_own_words() {
         (list(json!({"pools": [{"unit": "money", "per_line": 1}]})), "octets"),
         (list(json!({"pools": [{"unit": "litres", "per_line": 1}]})), "unit"),
         (list(json!({"capacity": [{"service": "message", "sessions": 1}]})), "voice or data"),
+        (list(json!({"capacity": [{"service": "data"}]})), "kilobits_per_second"),
+        (list(json!({"capacity": [{"service": "voice", "kilobits_per_second": 1}]})), "data alone"),
         (
             list(json!({"capacity": [{"service": "data", "sessions": 1, "burst_fee": "-1"}]})),
             "negative",

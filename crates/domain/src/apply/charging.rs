@@ -5,8 +5,10 @@ use smallvec::SmallVec;
 use super::post_entry;
 use crate::charging::{BucketChange, CounterOwner, Group, Session};
 use crate::event::{Movements, SessionClosing, SessionReport, SessionRerouted};
-use crate::identifier::{SessionId, SubscriberId};
+use crate::identifier::{SessionId, SubscriberId, VnoId};
 use crate::ledger::Entry;
+use crate::quantity::Unit;
+use crate::service::Service;
 use crate::state::State;
 use crate::subscriber;
 use crate::time::Timestamp;
@@ -15,8 +17,10 @@ pub(super) fn open(
     state: &mut State,
     session: &Session,
     movements: &Movements,
+    at: Timestamp,
 ) -> Result<(), &'static str> {
     move_all(state, session.id, movements)?;
+    note_carried(state, session.id.vno(), octets_of(session), at);
     let mut entry = Entry::new();
     post_groups(session, &mut entry);
     post_entry(state, &entry)?;
@@ -37,8 +41,9 @@ pub(super) fn report(
     let mut entry = Entry::new();
     let own = session.line.subscriber();
     let mut newcomers: SmallVec<[SubscriberId; 2]> = SmallVec::new();
+    let mut carried = 0;
     for group in &report.groups {
-        replace_group(session, group, &mut entry);
+        carried = replace_group(session, group, &mut entry).saturating_add(carried);
         let payers = group.payers.iter().map(|payer| payer.account.subscriber());
         newcomers.extend(payers.filter(|payer| *payer != own));
     }
@@ -50,6 +55,7 @@ pub(super) fn report(
     session.supervised_until = report.supervised_until;
     session.origin_state = report.origin_state.or(session.origin_state);
     newcomers.into_iter().for_each(|one| state.watch(one, report.session));
+    note_carried(state, report.session.vno(), carried, at);
     post_entry(state, &entry)
 }
 
@@ -72,17 +78,46 @@ fn post_groups(session: &Session, entry: &mut Entry) {
     session.groups.iter().for_each(|group| group.post_since(None, entry, vno, carrier));
 }
 
-fn replace_group(session: &mut Session, group: &Group, entry: &mut Entry) {
+/// Returns the octets of data that were used since.
+fn replace_group(session: &mut Session, group: &Group, entry: &mut Entry) -> u64 {
     let (vno, carrier) = (session.id.vno(), session.carrier);
+    let is_data = session.context.service == Service::Data;
     match session.groups.iter_mut().find(|known| known.key == group.key) {
         Some(known) => {
+            let carried = octets(is_data, group).saturating_sub(octets(is_data, known));
             group.post_since(Some(known), entry, vno, carrier);
             known.clone_from(group);
+            carried
         }
         None => {
             group.post_since(None, entry, vno, carrier);
             session.groups.push(group.clone());
+            octets(is_data, group)
         }
+    }
+}
+
+fn octets(is_data: bool, group: &Group) -> u64 {
+    if is_data && group.unit == Unit::Octets { group.used } else { 0 }
+}
+
+/// Of a session that begins with use: reported after one was settled for its silence, or at once.
+fn octets_of(session: &Session) -> u64 {
+    let is_data = session.context.service == Service::Data;
+    session.groups.iter().fold(0, |sum, group| sum.saturating_add(octets(is_data, group)))
+}
+
+/// Only of VNOs for whom somebody asks.
+fn note_carried(state: &mut State, vno: VnoId, octets: u64, at: Timestamp) {
+    if octets == 0 {
+        return;
+    }
+    let clauses = state.registry.vno(vno).and_then(|vno| vno.clauses.as_ref());
+    let is_asked = clauses
+        .and_then(|clauses| clauses.capacity(Service::Data))
+        .is_some_and(|capacity| capacity.kilobits_per_second.is_some());
+    if is_asked && let Some(tally) = state.vnos.get_mut(vno.index()) {
+        tally.throughput.note(octets, at);
     }
 }
 
@@ -90,6 +125,7 @@ pub(super) fn close(
     state: &mut State,
     closing: &SessionClosing,
     movements: &Movements,
+    at: Timestamp,
 ) -> Result<(), &'static str> {
     let mut session = state.sessions.remove(&closing.session).ok_or("unknown session")?;
     state.sessions_in_order.remove(&closing.session);
@@ -97,7 +133,11 @@ pub(super) fn close(
     let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
     tally.ended(session.context.service);
     let mut entry = Entry::new();
-    closing.groups.iter().for_each(|group| replace_group(&mut session, group, &mut entry));
+    let mut carried = 0;
+    for group in &closing.groups {
+        carried = replace_group(&mut session, group, &mut entry).saturating_add(carried);
+    }
+    note_carried(state, session.id.vno(), carried, at);
     for subscriber in session.subscribers() {
         if let Some(sessions) = state.sessions_of.get_mut(&subscriber) {
             sessions.retain(|id| *id != closing.session);
@@ -114,8 +154,10 @@ pub(super) fn one_time(
     state: &mut State,
     session: &Session,
     movements: &Movements,
+    at: Timestamp,
 ) -> Result<(), &'static str> {
     move_all(state, session.id, movements)?;
+    note_carried(state, session.id.vno(), octets_of(session), at);
     let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
     tally.sessions_opened = tally.sessions_opened.max(session.id.number());
     let mut entry = Entry::new();

@@ -56,10 +56,12 @@ fn apply_event(
     at: crate::time::Timestamp,
 ) -> Result<(), &'static str> {
     match event {
-        Event::SessionOpened(session, movements) => charging::open(state, session, movements),
+        Event::SessionOpened(session, movements) => charging::open(state, session, movements, at),
         Event::SessionReported(report, movements) => charging::report(state, report, movements, at),
-        Event::SessionClosed(closing, movements) => charging::close(state, closing, movements),
-        Event::OneTimeCharged(session, movements) => charging::one_time(state, session, movements),
+        Event::SessionClosed(closing, movements) => charging::close(state, closing, movements, at),
+        Event::OneTimeCharged(session, movements) => {
+            charging::one_time(state, session, movements, at)
+        }
         Event::SessionRerouted(moved, movements) => charging::reroute(state, moved, movements),
         Event::CallRefused(session, _) => charging::refused(state, session),
         Event::SessionEnding(id) => charging::ending(state, *id),

@@ -116,8 +116,12 @@ pub(super) fn admit(charging: &Charging<'_>) -> Result<Option<BurstFee>, Decline
     let Some(capacity) = capacity.filter(|_| !charging.context.is_emergency) else {
         return Ok(None);
     };
-    let tally = charging.state.tally(charging.vno.id);
-    if tally.map_or(0, |tally| tally.running(service)) < capacity.sessions {
+    let is_reached = charging.state.tally(charging.vno.id).is_some_and(|tally| {
+        let carried = || tally.throughput.kilobits_per_second(charging.now);
+        capacity.sessions.is_some_and(|most| tally.running(service) >= most)
+            || capacity.kilobits_per_second.is_some_and(|most| carried() >= u64::from(most))
+    });
+    if !is_reached {
         return Ok(None);
     }
     let fee = capacity.burst_fee.ok_or(Declined::CapacityReached)?;

@@ -375,6 +375,12 @@ fn check_clauses(clauses: &WholesaleClauses, terms: Option<WholesaleTerms>) -> R
         if !is_session {
             return Err(invalid("capacity", "expected voice or data: others are not sessions"));
         }
+        if capacity.sessions.is_none() && capacity.kilobits_per_second.is_none() {
+            return Err(invalid("capacity", "expected sessions, kilobits_per_second or both"));
+        }
+        if capacity.kilobits_per_second.is_some() && capacity.service != Service::Data {
+            return Err(invalid("kilobits_per_second", "data alone is measured in it"));
+        }
         if capacity.burst_fee.is_some_and(|fee| fee.is_negative() || fee > Amount::LARGEST) {
             return Err(invalid("burst_fee", "must not be negative"));
         }

@@ -23,6 +23,7 @@ use tandem_domain::rating::{
 use tandem_domain::service::{Direction, Service};
 use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
+use tandem_domain::wholesale::WholesaleClauses;
 
 pub const MIB: u64 = 1 << 20;
 
@@ -237,6 +238,26 @@ impl World {
         while !self.state.sweeps.is_empty() {
             self.command(Command::Sweep);
         }
+    }
+
+    pub fn agree(&mut self, vno: VnoId, clauses: WholesaleClauses) {
+        let change = VnoChange { clauses: Some(Box::new(clauses)), ..VnoChange::default() };
+        self.administer(Administer::ChangeVno(vno, Box::new(change)));
+    }
+
+    /// What the VNO has paid the broker so far.
+    pub fn paid(&self, vno: VnoId) -> Amount {
+        self.ledger(LedgerAccount::BrokerRevenue(vno))
+    }
+
+    pub fn use_data(&mut self, msisdn: &str, reports: &[u64]) {
+        let mut phone = self.request(msisdn, Service::Data);
+        self.session(phone.open()).expect("opened");
+        let (last, first) = reports.split_last().expect("a report");
+        for octets in first {
+            self.session(phone.report(*octets)).expect("reported");
+        }
+        self.session(phone.close(*last)).expect("closed");
     }
 
     /// A subscriber of `vno` with one line and `money` on account 1.

@@ -48,14 +48,16 @@ pub struct PoolBody {
     pub per_line: u64,
 }
 
-/// How many sessions may run at once.
+/// How much may run at once: sessions, what all of them carry together, or both, whichever is reached first.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CapacityBody {
     /// voice or data.
     pub service: String,
-    pub sessions: u32,
-    /// What a session beyond them costs, once it is used, in the wholesale currency. Left out: it is refused.
+    pub sessions: Option<u32>,
+    /// Of data that is priced by volume: what was reported over the last five minutes, 1 kilobit = 1000 bits.
+    pub kilobits_per_second: Option<u32>,
+    /// What a session beyond it costs, once it is used, in the wholesale currency. Left out: it is refused.
     pub burst_fee: Option<String>,
 }
 
@@ -77,6 +79,7 @@ impl WholesaleBody {
             let capacity = |one: &Capacity| CapacityBody {
                 service: one.service.name().into(),
                 sessions: one.sessions,
+                kilobits_per_second: one.kilobits_per_second,
                 burst_fee: one.burst_fee.map(|fee| fee.to_string()),
             };
             body.capacity = clauses.capacities.iter().map(capacity).collect();
@@ -109,6 +112,7 @@ impl WholesaleBody {
             Ok(Capacity {
                 service: parse("capacity: service", &body.service)?,
                 sessions: body.sessions,
+                kilobits_per_second: body.kilobits_per_second,
                 burst_fee: fee.transpose()?,
             })
         };

@@ -100,11 +100,14 @@ async fn show(
     caller: &Caller,
     id: SubscriberId,
 ) -> Result<SubscriberBody, Problem> {
-    let subscriber =
-        platform.read(move |state, _| state.subscriber(id).cloned()).await.map_err(unavailable)?;
-    let subscriber = subscriber.ok_or_else(|| Problem::not_found("subscriber"))?;
+    let subscriber = subscriber(platform, id).await?;
     let profile = ask_books(platform, move |books| books.profile(id)).await?;
     Ok(SubscriberBody::of(&subscriber, profile.unwrap_or_default(), caller))
+}
+
+async fn subscriber(platform: &Platform, id: SubscriberId) -> Result<Subscriber, Problem> {
+    let found = platform.read(move |state, _| state.subscriber(id).cloned()).await;
+    found.map_err(unavailable)?.ok_or_else(|| Problem::not_found("subscriber"))
 }
 
 /// Create a subscriber with lines, an account and offers
@@ -128,13 +131,11 @@ pub async fn create(
         let offer = caller.registry.offer_by_slug(vno, slug);
         offer.map(|offer| offer.id).ok_or_else(|| Problem::not_found("offer"))
     };
+    let profile =
+        Profile { name: text(&new.name), email: text(&new.email), reference: text(&new.reference) };
     let order = Administer::CreateSubscriber(Box::new(NewSubscriber {
         vno,
-        profile: Profile {
-            name: text(&new.name),
-            email: text(&new.email),
-            reference: text(&new.reference),
-        },
+        profile: profile.clone(),
         lines: new.lines.iter().map(line).collect::<Result<_, Problem>>()?,
         credit_limit: new
             .credit_limit
@@ -144,11 +145,8 @@ pub async fn create(
     }));
     match carry_out(&platform, caller.role(), key, &body.bytes, order).await? {
         Receipt::Subscriber(id) => {
-            let mut shown = show(&platform, &caller, id).await?;
-            // The books may be a moment behind what was just written.
-            (shown.name, shown.email, shown.reference) =
-                (new.name.clone(), new.email.clone(), new.reference.clone());
-            Ok((StatusCode::CREATED, Json(shown)))
+            let created = subscriber(&platform, id).await?;
+            Ok((StatusCode::CREATED, Json(SubscriberBody::of(&created, profile, &caller))))
         }
         _ => Err(Problem::unavailable("unexpected receipt")),
     }
