@@ -30,17 +30,29 @@ const ENOUGH: u64 = 4096;
 const TRANSACTION_MAX: u64 = 65_536;
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How the books follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// With what others leave of the processors.
+    Leisurely,
+    /// Like everybody else: where nothing is left they would never catch up, and the journal would grow without end.
+    Pressing,
+}
+
 pub(crate) struct Follower {
     pub reader: JournalReader,
     pub projector: Projector,
     pub trim: Sender<u64>,
     pub shared: Arc<Shared>,
     pub stopping: Arc<AtomicBool>,
+    /// Records: further behind, they press on until they are not half as far behind.
+    pub far_behind: u64,
 }
 
 impl Follower {
-    /// Until told to stop, and then until the books hold all that is durable.
-    pub fn run(mut self) {
+    /// Until told to stop, and then until the books hold all that is durable; or until it is time for the other pace:
+    /// then it comes back.
+    pub fn run(mut self, pace: Pace) -> Option<Follower> {
         let mut done = self.projector.sequence();
         let mut trimmed = done;
         let mut next_trim = Instant::now();
@@ -50,13 +62,23 @@ impl Follower {
             let durable = self.reader.last_durable().number();
             if durable <= done {
                 if stopping {
-                    return;
+                    return None;
                 }
                 self.reader.wait_beyond(Sequence::new(done), WAIT);
                 continue;
             }
+            let behind = durable - done;
+            if pace == Pace::Leisurely && behind > self.far_behind
+                || pace == Pace::Pressing && behind <= self.far_behind / 2
+            {
+                return Some(self);
+            }
             let is_due = self.gather(done, gather_until, hurried_until);
-            match in_turn(|| self.follow(done, is_due)) {
+            let followed = match pace {
+                Pace::Leisurely => in_turn(|| self.follow(done, is_due)),
+                Pace::Pressing => self.follow(done, is_due),
+            };
+            match followed {
                 Ok(reached) if reached == done => {}
                 Ok(reached) => {
                     let records = u32::try_from(reached - done).unwrap_or(u32::MAX);
@@ -78,7 +100,7 @@ impl Follower {
                     done = self.projector.sequence();
                     self.shared.books_hold(done, false);
                     if stopping {
-                        return;
+                        return None;
                     }
                     std::thread::sleep(RETRY);
                 }

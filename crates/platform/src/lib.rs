@@ -57,6 +57,8 @@ pub struct Options {
     pub follow_books: bool,
     /// So long whoever asks the books waits for them to hold what was answered before.
     pub books_patience: Duration,
+    /// Records: books further behind no longer leave the processors to others.
+    pub books_far_behind: u64,
 }
 
 impl Options {
@@ -67,6 +69,7 @@ impl Options {
             queue_length_max: 65_536,
             follow_books: true,
             books_patience: Duration::from_secs(2),
+            books_far_behind: 500_000,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::Options;
 use crate::background::{give_way, in_turn};
 use crate::bell::Bell;
 use crate::committer::Committer;
-use crate::follower::Follower;
+use crate::follower::{Follower, Pace};
 use crate::handle::{Platform, Readiness, Shared};
 use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, Work};
@@ -203,12 +203,36 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
     if options.follow_books {
         let projector = books.into_projector().map_err(StartError::Books)?;
         shared.books_hold(projector.sequence(), true);
-        let follower = Follower { reader, projector, trim, shared: shared.clone(), stopping };
+        let mut follower = Follower {
+            reader,
+            projector,
+            trim,
+            shared: shared.clone(),
+            stopping,
+            far_behind: options.books_far_behind,
+        };
+        // A thread that gave way cannot take that back: when the books have to press on, another leads them.
+        let (to_pressing, pressing) = crossbeam_channel::bounded::<Follower>(1);
+        let (to_leisurely, leisurely) = crossbeam_channel::bounded(1);
         let run = move || {
             give_way();
-            follower.run();
+            while let Some(late) = follower.run(Pace::Leisurely) {
+                tracing::warn!("the books are far behind: they press on");
+                if to_pressing.send(late).is_err() {
+                    return;
+                }
+                let Ok(next) = leisurely.recv() else { return };
+                follower = next;
+            }
         };
         threads.push(spawn("books", Box::new(run))?);
+        let run = move || {
+            for late in pressing {
+                let Some(follower) = late.run(Pace::Pressing) else { return };
+                let _ = to_leisurely.send(follower);
+            }
+        };
+        threads.push(spawn("books-late", Box::new(run))?);
     }
     Ok(Platform {
         jobs,

@@ -28,6 +28,15 @@ impl ReplySink for Counted {
 
 #[test]
 fn whoever_asks_the_books_under_load_finds_what_was_answered() {
+    asks_under_load(u64::MAX);
+}
+
+#[test]
+fn and_he_does_when_they_fall_far_behind_and_press_on() {
+    asks_under_load(AT_ONCE / 4);
+}
+
+fn asks_under_load(far_behind: u64) {
     let mut world = World::new();
     let alice = AccountId::new(world.subscriber(0, "+491511", "20.00"), 1);
     let directory = tempfile::tempdir().expect("a directory");
@@ -42,6 +51,7 @@ fn whoever_asks_the_books_under_load_finds_what_was_answered() {
 
     let mut options = Options::new(directory.path());
     options.books_patience = Duration::from_secs(60);
+    options.books_far_behind = far_behind;
     let platform = start(options).expect("started");
     let top_up = |note: Option<String>| {
         let (money, note) = (eur("0.01"), note.map(Into::into));
