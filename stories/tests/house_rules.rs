@@ -190,16 +190,12 @@ fn modules_are_nouns_of_the_field() {
     }
 }
 
-/// Tables of a protocol, excused by name.
-const LONG_FILES: [&str; 1] = ["dictionary_table.rs"];
-
 #[test]
 fn files_tell_one_story_of_at_most_five_hundred_lines() {
     for path in all_sources() {
-        let excused = LONG_FILES.iter().any(|name| path.ends_with(name));
         let text = read(&path);
         let lines = product_part(&text).lines().count();
-        assert!(excused || lines <= 500, "{}: {lines} lines; find the seam", path.display());
+        assert!(lines <= 500, "{}: {lines} lines; find the seam", path.display());
     }
 }
 

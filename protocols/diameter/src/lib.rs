@@ -11,7 +11,6 @@ pub mod check;
 pub mod code;
 pub mod credit_control;
 pub mod dictionary;
-mod dictionary_table;
 pub mod framer;
 pub mod message;
 pub mod peer;

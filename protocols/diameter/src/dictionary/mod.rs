@@ -1,7 +1,13 @@
 //! What is known of an AVP: its name, its type, whether it is sent with the M flag.
 
+mod access;
+mod charging;
+mod ietf;
+
+use self::access::ACCESS;
+use self::charging::CHARGING;
+use self::ietf::IETF;
 use crate::code::{AvpCode, VENDOR_3GPP};
-use crate::dictionary_table::AVPS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AvpType {
@@ -22,7 +28,6 @@ pub enum AvpType {
 
 #[derive(Clone, Copy, Debug)]
 pub struct AvpDefinition {
-    pub vendor: u32,
     pub code: u32,
     pub name: &'static str,
     pub avp_type: AvpType,
@@ -31,32 +36,33 @@ pub struct AvpDefinition {
 
 /// The definition, if the AVP is known.
 pub fn find(code: AvpCode) -> Option<&'static AvpDefinition> {
-    // Every AVP of every message is looked up: those of the two vendors that matter without a search.
-    let place = match code.vendor {
-        0 => *IETF_PLACES.get(code.code as usize)?,
-        VENDOR_3GPP => *TGPP_PLACES.get(code.code as usize)?,
-        _ => {
-            let key = (code.vendor, code.code);
-            let index = AVPS.binary_search_by_key(&key, |avp| (avp.vendor, avp.code)).ok()?;
-            return AVPS.get(index);
-        }
+    // Every AVP of every message is looked up: without a search.
+    let of_vendor: &[Option<&AvpDefinition>] = match code.vendor {
+        0 => &OF_IETF,
+        VENDOR_3GPP => &OF_3GPP,
+        _ => return None,
     };
-    AVPS.get(usize::from(place).checked_sub(1)?)
+    *of_vendor.get(code.code as usize)?
 }
 
-static IETF_PLACES: [u16; 1024] = places(0);
-static TGPP_PLACES: [u16; 5120] = places(VENDOR_3GPP);
+static OF_IETF: [Option<&AvpDefinition>; 1024] = by_code(&[IETF]);
+static OF_3GPP: [Option<&AvpDefinition>; 5120] = by_code(&[ACCESS, CHARGING]);
 
-/// One more than where each code of a vendor stands in the table; 0 = not there.
-const fn places<const CODES: usize>(vendor: u32) -> [u16; CODES] {
-    let mut places = [0; CODES];
-    let mut index = 0;
-    while index < AVPS.len() {
-        if AVPS[index].vendor == vendor {
-            // A code beyond the array does not compile.
-            places[AVPS[index].code as usize] = index as u16 + 1;
+/// A code that is there twice, or beyond the array, does not compile.
+const fn by_code<const CODES: usize>(
+    tables: &[&'static [AvpDefinition]],
+) -> [Option<&'static AvpDefinition>; CODES] {
+    let mut places = [None; CODES];
+    let mut table = 0;
+    while table < tables.len() {
+        let mut row = 0;
+        while row < tables[table].len() {
+            let definition = &tables[table][row];
+            assert!(places[definition.code as usize].is_none());
+            places[definition.code as usize] = Some(definition);
+            row += 1;
         }
-        index += 1;
+        table += 1;
     }
     places
 }
@@ -101,9 +107,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sorted_and_has_every_code_once() {
-        let keys: Vec<_> = AVPS.iter().map(|avp| (avp.vendor, avp.code)).collect();
-        assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
+    fn avps_are_found_by_vendor_and_code_and_by_no_other() {
+        let name = |vendor, code| find(AvpCode { vendor, code }).map(|avp| avp.name);
         assert_eq!(
             find(crate::code::SERVICE_INFORMATION).map(|avp| avp.name),
             Some("Service-Information")
@@ -112,5 +117,10 @@ mod tests {
             find(crate::code::SUBSCRIPTION_ID_E164).map(|avp| avp.name),
             Some("Subscription-Id-E164")
         );
+        assert_eq!(name(0, 1), Some("User-Name"));
+        assert_eq!(name(VENDOR_3GPP, 1), Some("3GPP-IMSI"));
+        for (vendor, code) in [(0, 2), (9, 1), (VENDOR_3GPP, 5119), (0, u32::MAX), (u32::MAX, 0)] {
+            assert_eq!(name(vendor, code), None);
+        }
     }
 }
