@@ -60,13 +60,8 @@ impl Projector {
         self.state.sequence
     }
 
-    /// Brings records into the books. Those they hold already are passed over.
-    pub fn project(&mut self, records: &[Record]) -> Result<(), BooksError> {
-        self.take_in(records)?;
-        self.commit()
-    }
-
-    /// Adds records to a transaction that [`Projector::commit`] ends. After an error none of it is left.
+    /// Adds records to a transaction that [`Projector::commit`] ends. Those the books hold already are passed over.
+    /// After an error nothing of the transaction is left.
     pub fn take_in(&mut self, records: &[Record]) -> Result<(), BooksError> {
         let mut taken = match self.open.take() {
             Some(taken) => taken,
@@ -77,37 +72,30 @@ impl Projector {
                 Taken { before, touched: Touched::default(), records: 0, at: Timestamp::ZERO }
             }
         };
-        let result = self.project_all(records, &mut taken);
-        self.keep_or_roll_back(result, taken)
+        if let Err(error) = self.project_all(records, &mut taken) {
+            self.roll_back(taken);
+            return Err(error);
+        }
+        self.open = Some(taken);
+        Ok(())
     }
 
-    /// The books hold all that was taken in afterwards. After an error none of it is left.
+    /// The books hold all that was taken in afterwards. After an error in it nothing of the transaction is left; only
+    /// that the log could not be kept short is told after it.
     pub fn commit(&mut self) -> Result<(), BooksError> {
         let Some(taken) = self.open.take() else { return Ok(()) };
-        let result = self.write_and_commit(&taken);
-        if result.is_ok() {
-            self.evict();
-            return self.checkpoint.keep_log_short(&self.connection);
+        if let Err(error) = self.write_and_commit(&taken) {
+            self.roll_back(taken);
+            return Err(error);
         }
-        self.keep_or_roll_back(result, taken)
+        self.evict();
+        self.checkpoint.keep_log_short(&self.connection)
     }
 
-    fn keep_or_roll_back(
-        &mut self,
-        result: Result<(), BooksError>,
-        taken: Taken,
-    ) -> Result<(), BooksError> {
-        match result {
-            Ok(()) => self.open = Some(taken),
-            Err(_) => {
-                self.state = taken.before;
-                // After some errors SQLite has done it itself.
-                if !self.connection.is_autocommit() {
-                    self.connection.execute_batch("ROLLBACK")?;
-                }
-            }
-        }
-        result
+    fn roll_back(&mut self, taken: Taken) {
+        self.state = taken.before;
+        // After some errors SQLite has done it itself, and then says that there is none to roll back.
+        let _ = self.connection.execute_batch("ROLLBACK");
     }
 
     /// So much was projected since it was last made durable that it should be again.

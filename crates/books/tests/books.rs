@@ -50,11 +50,19 @@ fn life() -> World {
     world
 }
 
+fn opened(path: &Path) -> Projector {
+    Books::open(path).and_then(Books::into_projector).expect("books are opened")
+}
+
+fn project(projector: &mut Projector, records: &[Record]) {
+    projector.take_in(records).expect("taken in");
+    projector.commit().expect("committed");
+}
+
 fn books(directory: &Path, records: &[Record], at_once: usize) -> PathBuf {
     let path = directory.join(format!("books-{at_once}.sqlite"));
-    let mut projector =
-        Books::open(&path).and_then(Books::into_projector).expect("books are opened");
-    records.chunks(at_once).for_each(|some| projector.project(some).expect("projected"));
+    let mut projector = opened(&path);
+    records.chunks(at_once).for_each(|some| project(&mut projector, some));
     assert!(projector.make_durable().expect("on the disk"));
     path
 }
@@ -114,10 +122,9 @@ fn what_was_made_durable_is_in_the_database_itself_and_needs_no_log() {
     let world = life();
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("books.sqlite");
-    let opened = Books::open(&path).and_then(Books::into_projector);
-    let mut projector = opened.expect("books are opened");
+    let mut projector = opened(&path);
     for (round, some) in world.journal.chunks(world.journal.len().div_ceil(3)).enumerate() {
-        projector.project(some).expect("projected");
+        project(&mut projector, some);
         assert!(projector.make_durable().expect("on the disk"));
         // As after a power cut, had the log gone.
         let alone = directory.path().join(format!("alone-{round}.sqlite"));
@@ -137,17 +144,15 @@ fn what_was_taken_in_is_in_the_books_when_it_is_committed_and_not_before() {
     let path = directory.path().join("books.sqlite");
     let (first, rest) = world.journal.split_at(world.journal.len() / 2);
     let (last_of_first, last) = (first.len() as u64, world.journal.len() as u64);
-    let opened = Books::open(&path).and_then(Books::into_projector);
-    let mut projector = opened.expect("books are opened");
-    projector.project(first).expect("projected");
+    let mut projector = opened(&path);
+    project(&mut projector, first);
     rest.chunks(2).for_each(|some| projector.take_in(some).expect("taken in"));
     assert_eq!((projector.sequence(), projector.taken_in()), (last_of_first, last));
     let loaded = || Books::open(&path).and_then(|books| books.load()).expect("loaded");
     assert_eq!(loaded().sequence, last_of_first);
     drop(projector);
     assert_eq!(loaded().sequence, last_of_first, "nobody committed it");
-    let opened = Books::open(&path).and_then(Books::into_projector);
-    let mut projector = opened.expect("books are opened");
+    let mut projector = opened(&path);
     rest.chunks(3).for_each(|some| projector.take_in(some).expect("taken in"));
     projector.commit().expect("committed");
     projector.commit().expect("nothing is left to commit");
@@ -161,15 +166,14 @@ fn a_record_that_does_not_fit_takes_the_whole_transaction_with_it_and_nothing_el
     let world = life();
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("books.sqlite");
-    let opened = Books::open(&path).and_then(Books::into_projector);
-    let mut projector = opened.expect("books are opened");
+    let mut projector = opened(&path);
     let (first, rest) = world.journal.split_at(world.journal.len() / 2);
-    projector.project(first).expect("projected");
+    project(&mut projector, first);
     projector.take_in(&rest[..2]).expect("taken in");
     projector.take_in(&rest[3..]).expect_err("one is missing before it");
     let reached = first.len() as u64;
     assert_eq!((projector.sequence(), projector.taken_in()), (reached, reached));
-    projector.project(rest).expect("from where the books are it goes on");
+    project(&mut projector, rest);
     assert!(projector.make_durable().expect("on the disk"));
     assert_eq!(dump(&path), dump(&books(directory.path(), &world.journal, 7)));
     assert!(audited(&path).is_clean());
@@ -188,7 +192,7 @@ fn a_long_log_is_told_of_and_at_last_emptied_unasked() {
         sequence += 1;
         let events = events.into_iter().collect();
         let record = Record { sequence, at: Timestamp::ZERO, events, remember: None };
-        projector.project(&[record]).expect("projected");
+        project(projector, &[record]);
         let log = std::fs::metadata(directory.path().join("books.sqlite-wal")).expect("a log");
         assert!(log.len() < 300 << 20, "{} octets", log.len());
     };
@@ -258,7 +262,7 @@ fn an_audit_beside_the_writer_sees_one_moment() {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             for record in &world.journal {
-                projector.project(std::slice::from_ref(record)).expect("projected");
+                project(&mut projector, std::slice::from_ref(record));
             }
         });
         let mut is_last = false;

@@ -35,7 +35,12 @@ fn throughput(kilobits_per_second: u32, burst_fee: Option<&str>) -> WholesaleCla
     clauses
 }
 
-/// What the VNO has paid the broker so far.
+/// Is a further data session refused?
+fn is_reached(world: &mut World) -> bool {
+    let mut phone = world.request("+491511", Service::Data);
+    world.session(phone.open()) == Err(Declined::CapacityReached)
+}
+
 #[test]
 fn beyond_the_capacity_a_session_is_refused_until_another_ends() {
     let mut world = World::new();
@@ -77,11 +82,9 @@ fn beyond_what_all_sessions_may_carry_together_a_further_one_is_refused_until_th
     world.session(first.report(20_000_000)).expect("reported");
     world.wait(100);
     world.session(second.report(17_000_000)).expect("reported");
-    let mut more = world.request("+491511", Service::Data);
-    world.session(more.open()).expect("0.99 megabits a second");
+    assert!(!is_reached(&mut world), "0.99 megabits a second");
     world.session(third.close(500_000)).expect("closed");
-    let mut more = world.request("+491511", Service::Data);
-    assert_eq!(world.session(more.open()), Err(Declined::CapacityReached));
+    assert!(is_reached(&mut world));
     // Who is connected goes on; calls are not data, other VNOs have their own.
     world.session(first.report(1_000_000)).expect("reported");
     let mut call = world.request("+491511", Service::Voice);
@@ -91,17 +94,13 @@ fn beyond_what_all_sessions_may_carry_together_a_further_one_is_refused_until_th
     world.session(other.open()).expect("opened");
     // 38.5 megabytes of the five minutes before: after an eighth of the next they are 33.7.
     world.wait(200);
-    let mut more = world.request("+491511", Service::Data);
-    assert_eq!(world.session(more.open()), Err(Declined::CapacityReached));
+    assert!(is_reached(&mut world));
     world.wait(38);
-    let mut more = world.request("+491511", Service::Data);
-    world.session(more.open()).expect("opened");
+    assert!(!is_reached(&mut world));
     world.session(first.report(4_000_000)).expect("reported");
-    let mut more = world.request("+491511", Service::Data);
-    assert_eq!(world.session(more.open()), Err(Declined::CapacityReached));
+    assert!(is_reached(&mut world));
     world.wait(400);
-    let mut more = world.request("+491511", Service::Data);
-    world.session(more.open()).expect("opened");
+    assert!(!is_reached(&mut world));
 }
 
 #[test]
@@ -116,11 +115,6 @@ fn what_was_used_in_silence_is_carried_when_it_is_reported_and_a_clock_that_is_s
     }
     world.wait(100_000);
     let [mut goes_on, mut ends] = silent;
-    let is_reached = |world: &mut World| {
-        let mut phone = world.request("+491511", Service::Data);
-        let opened = world.session(phone.open());
-        opened == Err(Declined::CapacityReached)
-    };
     world.session(goes_on.report(20_000_000)).expect("charged");
     assert!(!is_reached(&mut world));
     world.session(ends.close(20_000_000)).expect("charged");

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, bounded};
 use tandem_books::Projector;
 use tandem_domain::event::Record;
 use tandem_journal::{JournalReader, Sequence};
 
-use crate::background::in_turn;
+use crate::background::{give_way, in_turn};
 use crate::handle::Shared;
 
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -30,9 +30,12 @@ const ENOUGH: u64 = 4096;
 const TRANSACTION_MAX: u64 = 65_536;
 const LOOK: Duration = Duration::from_millis(5);
 
+/// What a thread runs.
+pub(crate) type Run = Box<dyn FnOnce() + Send>;
+
 /// How the books follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
+enum Pace {
     /// With what others leave of the processors.
     Leisurely,
     /// Like everybody else: where nothing is left they would never catch up, and the journal would grow without end.
@@ -50,9 +53,36 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
+    /// What leads the books, with the names of the threads: a thread that gave way cannot take that back, so that
+    /// another leads them when they have to press on.
+    pub fn threads(mut self) -> [(&'static str, Run); 2] {
+        let (to_pressing, pressing) = bounded::<Follower>(1);
+        let (to_leisurely, leisurely) = bounded(1);
+        let leisurely = move || {
+            give_way();
+            while let Some(late) = self.run(Pace::Leisurely) {
+                tracing::warn!("the books are far behind: they press on");
+                late.shared.metrics.books_pressed.fetch_add(1, Ordering::Relaxed);
+                if to_pressing.send(late).is_err() {
+                    return;
+                }
+                let Ok(in_step) = leisurely.recv() else { return };
+                self = in_step;
+            }
+        };
+        let pressing = move || {
+            for late in pressing {
+                let Some(in_step) = late.run(Pace::Pressing) else { return };
+                // The other is gone only when a check of its own failed.
+                let _ = to_leisurely.send(in_step);
+            }
+        };
+        [("books", Box::new(leisurely)), ("books-late", Box::new(pressing))]
+    }
+
     /// Until told to stop, and then until the books hold all that is durable; or until it is time for the other pace:
     /// then it comes back.
-    pub fn run(mut self, pace: Pace) -> Option<Follower> {
+    fn run(mut self, pace: Pace) -> Option<Follower> {
         let mut done = self.projector.sequence();
         let mut trimmed = done;
         let mut next_trim = Instant::now();
@@ -87,8 +117,7 @@ impl Follower {
                     hurried_until = now + HURRIED_MAX.min(HURRIED_EACH.saturating_mul(records));
                     done = reached;
                     self.shared.books_hold(done, true);
-                    // What is brought onto the disk is not waited for by somebody who asks.
-                    if done > trimmed && Instant::now() >= next_trim && !self.is_wanted(done) {
+                    if done > trimmed && Instant::now() >= next_trim {
                         next_trim = Instant::now() + TRIM_EVERY;
                         if self.let_go(done) {
                             trimmed = done;
@@ -108,15 +137,17 @@ impl Follower {
         }
     }
 
-    fn is_wanted(&self, done: u64) -> bool {
-        self.shared.metrics.books_wanted.load(Ordering::Relaxed) > done
+    /// The last record that somebody waits for.
+    fn wanted(&self) -> u64 {
+        self.shared.metrics.books_wanted.load(Ordering::Relaxed)
     }
 
     /// Waits until there is enough to take in, or until the transaction is due to end: true.
     fn gather(&self, done: u64, until: Instant, hurried_until: Instant) -> bool {
         let taken_in = self.projector.taken_in();
         loop {
-            let until = if self.is_wanted(done) { until.min(hurried_until) } else { until };
+            let is_wanted = self.wanted() > done;
+            let until = if is_wanted { until.min(hurried_until) } else { until };
             if Instant::now() >= until || self.stopping.load(Ordering::Acquire) {
                 return true;
             }
@@ -131,7 +162,7 @@ impl Follower {
     /// for. Returns the last record that the books hold.
     fn follow(&mut self, done: u64, is_due: bool) -> Result<u64, Box<dyn Error>> {
         let durable = self.reader.last_durable().number();
-        let wanted = self.shared.metrics.books_wanted.load(Ordering::Relaxed);
+        let wanted = self.wanted();
         let result = take_in(&mut self.reader, &mut self.projector);
         let taken_in = self.projector.taken_in();
         let has_all = taken_in >= durable || (wanted > done && taken_in >= wanted);

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub(crate) bytes: AtomicU64,
     pub(crate) sequence: AtomicU64,
     pub(crate) books_sequence: AtomicU64,
+    /// How often they were far behind and pressed on.
+    pub(crate) books_pressed: AtomicU64,
     /// Somebody waits until the books hold this record.
     pub(crate) books_wanted: AtomicU64,
     pub(crate) open_sessions: AtomicU64,
@@ -131,6 +133,7 @@ pub struct MetricsSnapshot {
     pub bytes: u64,
     pub sequence: u64,
     pub books_sequence: u64,
+    pub books_pressed: u64,
     pub open_sessions: u64,
     pub subscribers: u64,
     /// From submission to durable answer.
@@ -195,6 +198,7 @@ impl Metrics {
             bytes: of(&self.bytes),
             sequence: of(&self.sequence),
             books_sequence: of(&self.books_sequence),
+            books_pressed: of(&self.books_pressed),
             open_sessions: of(&self.open_sessions),
             subscribers: of(&self.subscribers),
             latency: self.latency.snapshot(),
@@ -226,6 +230,9 @@ impl Metrics {
         put("journal_bytes_total", "counter", "Bytes appended.", now.bytes);
         put("journal_sequence", "gauge", "Last durable record.", now.sequence);
         put("books_sequence", "gauge", "Last record in the books.", now.books_sequence);
+        let pressed =
+            "Times the books were far behind and no longer left the processors to others.";
+        put("books_pressed_total", "counter", pressed, now.books_pressed);
         put("open_sessions", "gauge", "Charging sessions open.", now.open_sessions);
         put("subscribers", "gauge", "Subscribers in memory.", now.subscribers);
         let timed = [

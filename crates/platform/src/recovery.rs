@@ -20,7 +20,7 @@ use crate::Options;
 use crate::background::{give_way, in_turn};
 use crate::bell::Bell;
 use crate::committer::Committer;
-use crate::follower::{Follower, Pace};
+use crate::follower::{Follower, Run};
 use crate::handle::{Platform, Readiness, Shared};
 use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, Work};
@@ -188,7 +188,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
         Committer { journal, filled: to_commit, emptied, shared: shared.clone(), trim: trims };
     let books_reader = books.reader();
     let mut threads = Vec::new();
-    let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+    let spawn = |name: &str, run: Run| {
         thread::Builder::new().name(name.into()).spawn(run).map_err(StartError::Directory)
     };
     threads.push(spawn("sequencer", Box::new(watched(shared.clone(), move || sequencer.run())))?);
@@ -203,7 +203,7 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
     if options.follow_books {
         let projector = books.into_projector().map_err(StartError::Books)?;
         shared.books_hold(projector.sequence(), true);
-        let mut follower = Follower {
+        let follower = Follower {
             reader,
             projector,
             trim,
@@ -211,28 +211,9 @@ pub fn start(options: Options) -> Result<Platform, StartError> {
             stopping,
             far_behind: options.books_far_behind,
         };
-        // A thread that gave way cannot take that back: when the books have to press on, another leads them.
-        let (to_pressing, pressing) = crossbeam_channel::bounded::<Follower>(1);
-        let (to_leisurely, leisurely) = crossbeam_channel::bounded(1);
-        let run = move || {
-            give_way();
-            while let Some(late) = follower.run(Pace::Leisurely) {
-                tracing::warn!("the books are far behind: they press on");
-                if to_pressing.send(late).is_err() {
-                    return;
-                }
-                let Ok(next) = leisurely.recv() else { return };
-                follower = next;
-            }
-        };
-        threads.push(spawn("books", Box::new(run))?);
-        let run = move || {
-            for late in pressing {
-                let Some(follower) = late.run(Pace::Pressing) else { return };
-                let _ = to_leisurely.send(follower);
-            }
-        };
-        threads.push(spawn("books-late", Box::new(run))?);
+        for (name, run) in follower.threads() {
+            threads.push(spawn(name, run)?);
+        }
     }
     Ok(Platform {
         jobs,
