@@ -1,8 +1,9 @@
 //! Phones that others made, and switches, over UDP and TLS.
 
-use std::net::SocketAddr;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,35 +12,80 @@ use tandem_simulators::tls_switch::TlsSwitch;
 
 use crate::content::{TLS, server_config};
 use crate::peers::{needs, on_path};
-use crate::telephony::{ABROAD, ANN, BOB, Telephony, free_address};
+use crate::telephony::{ABROAD, ANN, BOB, Telephony};
 
 /// A phone of baresip's makers.
-struct Phone(Child);
+struct Phone {
+    process: Child,
+    /// What it printed.
+    log: PathBuf,
+}
+
+/// A port that is free for a phone, together with the one above, which it binds for TLS. They lie below those that the
+/// system gives to connections, and above baresip's for sound, so that nobody takes them before it does.
+fn free_pair() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    let free = |port| {
+        UdpSocket::bind(("127.0.0.1", port)).is_ok()
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+    };
+    loop {
+        let port = NEXT.fetch_add(2, Ordering::Relaxed);
+        assert!(port < 32_000, "no free ports");
+        if free(port) && free(port + 1) {
+            return port;
+        }
+    }
+}
 
 impl Phone {
-    fn start(script: &Path, directory: &Path, user: &str, server: SocketAddr, more: &str) -> Phone {
-        Phone::start_over("udp", script, directory, user, server, more)
+    /// One that answers; it has registered.
+    fn answers(script: &Path, world: &Telephony, user: &str, transport: &str) -> Phone {
+        let phone = Phone::start(script, world, user, transport, ";answermode=auto", "-t 60");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !phone.printed().contains("registered successfully") {
+            assert!(Instant::now() < deadline, "{user} has not registered:\n{}", phone.printed());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        phone
     }
 
-    fn start_over(
-        transport: &str,
+    /// One that calls a number and hangs up after some seconds; returns what it printed.
+    fn calls(
         script: &Path,
-        directory: &Path,
+        world: &Telephony,
         user: &str,
-        server: SocketAddr,
-        more: &str,
+        transport: &str,
+        number: &str,
+    ) -> String {
+        let command = format!("-e '/dial {number}' -t 6");
+        let mut phone = Phone::start(script, world, user, transport, "", &command);
+        phone.process.wait().expect("it hangs up");
+        phone.printed()
+    }
+
+    fn printed(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    fn start(
+        script: &Path,
+        world: &Telephony,
+        user: &str,
+        transport: &str,
+        account: &str,
+        command: &str,
     ) -> Phone {
-        // It binds the port above for TLS too.
-        let port = free_address().port() & !1;
-        let home = directory.join(format!("phone-{user}-{port}"));
+        let server = match transport {
+            "tls" => world.broker.sip_tls.expect("TLS"),
+            _ => world.broker.sip,
+        };
+        let port = free_pair();
+        let home = world.directory.path().join(format!("phone-{user}-{port}"));
         std::fs::create_dir(&home).expect("a directory");
         let config = format!(
             "sip_listen 127.0.0.1:{port}\nsip_cafile {TLS}/certificate.pem\nmodule_path /usr/lib/baresip/modules\nmodule stdio.so\nmodule g711.so\nmodule account.so\nmodule menu.so\n"
         );
-        let (account, command) = match more.strip_prefix("call ") {
-            Some(number) => ("", format!("-e '/dial {number}' -t 6")),
-            None => (";answermode=auto", "-t 12".to_owned()),
-        };
         let account = format!(
             "<sip:{user}@sip.tandem.example;transport={transport}>;auth_user={user};auth_pass=secret;outbound=\"sip:{server};transport={transport}\";regint=60{account}\n"
         );
@@ -48,22 +94,23 @@ impl Phone {
             std::fs::write(home.join(name), text).expect("written");
         }
         // It wants a terminal.
-        let child = Command::new(script)
-            .arg("-qc")
+        let log = home.join("log");
+        let process = Command::new(script)
+            .arg("-qfc")
             .arg(format!("baresip -f {} {command}", home.display()))
-            .arg(home.join("log"))
+            .arg(&log)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .expect("the phone starts");
-        Phone(child)
+        Phone { process, log }
     }
 }
 
 impl Drop for Phone {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -73,19 +120,23 @@ fn phones_of_others() -> Option<PathBuf> {
     needs(on_path("script"), "script")
 }
 
+/// The record of the one call, which took at least so many seconds.
+fn talked(world: &Telephony, seconds: u64, printed: &str) -> Value {
+    println!("{printed}");
+    let record = world.records(1).remove(0);
+    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= seconds), "{record}");
+    record
+}
+
 #[test]
 fn two_phones_that_are_not_ours_register_and_call_each_other() {
     let Some(script) = phones_of_others() else { return };
     let world = Telephony::build();
     world.subscriber(ANN, "ann", "10.00");
     world.subscriber(BOB, "bob", "10.00");
-    let _bob = Phone::start(&script, world.directory.path(), "bob", world.broker.sip, "");
-    std::thread::sleep(Duration::from_secs(2));
-    let call = format!("call {BOB}");
-    let mut ann = Phone::start(&script, world.directory.path(), "ann", world.broker.sip, &call);
-    ann.0.wait().expect("it hangs up");
-    let record = &world.records(1)[0];
-    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 4), "{record}");
+    let _bob = Phone::answers(&script, &world, "bob", "udp");
+    let printed = Phone::calls(&script, &world, "ann", "udp", BOB);
+    talked(&world, 4, &printed);
     world.audited();
 }
 
@@ -95,14 +146,10 @@ fn a_line_has_two_phones_that_answer_at_once_and_one_of_them_talks() {
     let world = Telephony::build();
     world.subscriber(ANN, "ann", "10.00");
     world.subscriber(BOB, "bob", "10.00");
-    let (directory, server) = (world.directory.path(), world.broker.sip);
-    let _desk = Phone::start(&script, directory, "bob", server, "");
-    let _mobile = Phone::start(&script, directory, "bob", server, "");
-    std::thread::sleep(Duration::from_secs(2));
-    let mut ann = Phone::start(&script, directory, "ann", server, &format!("call {BOB}"));
-    ann.0.wait().expect("it hangs up");
-    let record = &world.records(1)[0];
-    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 4), "{record}");
+    let _desk = Phone::answers(&script, &world, "bob", "udp");
+    let _mobile = Phone::answers(&script, &world, "bob", "udp");
+    let printed = Phone::calls(&script, &world, "ann", "udp", BOB);
+    let record = talked(&world, 4, &printed);
     let trail = record["trail"].as_str().unwrap_or_default();
     assert_eq!(trail.matches("answered").count(), 1, "{trail}");
     world.audited();
@@ -118,10 +165,8 @@ fn the_vno_orders_a_call_between_two_phones_watches_it_and_ends_it() {
     let order = json!({"line": line, "called": BOB}).to_string();
     let place = || world.broker.call("POST", "/v1/vnos/aria/calls", "application/json", &order);
     assert_eq!(place().0, 409, "no phone is registered yet");
-    let directory = world.directory.path();
-    let _bob = Phone::start(&script, directory, "bob", world.broker.sip, "");
-    let _ann = Phone::start(&script, directory, "ann", world.broker.sip, "");
-    std::thread::sleep(Duration::from_secs(2));
+    let _bob = Phone::answers(&script, &world, "bob", "udp");
+    let _ann = Phone::answers(&script, &world, "ann", "udp");
     let (status, answer) = place();
     assert_eq!(status, 202, "{answer}");
     let deadline = Instant::now() + Duration::from_secs(8);
@@ -163,14 +208,9 @@ fn phones_register_and_call_each_other_over_tls() {
     let world = with_tls();
     world.subscriber(ANN, "ann", "10.00");
     world.subscriber(BOB, "bob", "10.00");
-    let (directory, server) = (world.directory.path(), world.broker.sip_tls.expect("TLS"));
-    let _bob = Phone::start_over("tls", &script, directory, "bob", server, "");
-    std::thread::sleep(Duration::from_secs(2));
-    let call = format!("call {BOB}");
-    let mut ann = Phone::start_over("tls", &script, directory, "ann", server, &call);
-    ann.0.wait().expect("it hangs up");
-    let record = &world.records(1)[0];
-    assert!(record["groups"][0]["used"].as_u64().is_some_and(|used| used >= 3), "{record}");
+    let _bob = Phone::answers(&script, &world, "bob", "tls");
+    let printed = Phone::calls(&script, &world, "ann", "tls", BOB);
+    talked(&world, 3, &printed);
     world.audited();
 }
 
