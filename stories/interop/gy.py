@@ -14,6 +14,9 @@ from diameter.node.application import SimpleThreadingApplication
 INITIAL = c.E_CC_REQUEST_TYPE_INITIAL_REQUEST
 UPDATE = c.E_CC_REQUEST_TYPE_UPDATE_REQUEST
 TERMINATION = c.E_CC_REQUEST_TYPE_TERMINATION_REQUEST
+EVENT = c.E_CC_REQUEST_TYPE_EVENT_REQUEST
+DEBIT = c.E_REQUESTED_ACTION_DIRECT_DEBITING
+REFUND = c.E_REQUESTED_ACTION_REFUND_ACCOUNT
 SUCCESS = c.E_RESULT_CODE_DIAMETER_SUCCESS
 
 
@@ -59,7 +62,7 @@ class DataSession:
         self.id = gateway.node.session_generator.next_id()
         self.number = 0
 
-    def ask(self, kind, used=None):
+    def request(self, kind):
         request = CreditControlRequest()
         request.header.application_id = c.APP_DIAMETER_CREDIT_CONTROL_APPLICATION
         request.session_id = self.id
@@ -77,15 +80,31 @@ class DataSession:
                 subscription_id_data=self.msisdn,
             )
         ]
+        request.service_information = ServiceInformation(
+            ps_information=PsInformation(called_station_id="internet", tgpp_rat_type=b"\x06")
+        )
+        return request
+
+    def ask(self, kind, used=None):
+        request = self.request(kind)
         group = {"rating_group": 10}
         if kind != TERMINATION:
             group["requested_service_unit"] = RequestedServiceUnit()
         if used is not None:
             group["used_service_unit"] = [UsedServiceUnit(cc_total_octets=used)]
         request.add_multiple_services_credit_control(**group)
-        request.service_information = ServiceInformation(
-            ps_information=PsInformation(called_station_id="internet", tgpp_rat_type=b"\x06")
-        )
+        return self.gateway.app.send_request(request, timeout=10)
+
+    def event(self, action, octets=None, debit=None):
+        """A one-time event; `debit` is the Refund-Information of the debit that is to be given back."""
+        request = self.request(EVENT)
+        request.requested_action = action
+        group = {"rating_group": 10}
+        if octets is not None:
+            group["requested_service_unit"] = RequestedServiceUnit(cc_total_octets=octets)
+        request.add_multiple_services_credit_control(**group)
+        if debit is not None:
+            request.multiple_services_credit_control[-1].refund_information = debit
         return self.gateway.app.send_request(request, timeout=10)
 
 

@@ -10,10 +10,22 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
-from gy import INITIAL, SUCCESS, TERMINATION, UPDATE, DataSession, Gateway, granted, group
+from gy import (
+    DEBIT,
+    INITIAL,
+    REFUND,
+    SUCCESS,
+    TERMINATION,
+    UPDATE,
+    DataSession,
+    Gateway,
+    granted,
+    group,
+)
 
 MIB = 1 << 20
 CREDIT_LIMIT_REACHED = 4012
+INVALID_AVP_VALUE = 5004
 REDIRECT = 1
 
 port, http, key = sys.argv[1:4]
@@ -197,12 +209,32 @@ def a_vno_without_credit_is_refused_and_the_other_goes_on():
     again.ask(TERMINATION, 0)
 
 
+def a_refund_names_its_debit_and_gives_back_once_what_that_cost():
+    alice = subscriber("aria", "491518", "10.00")
+    answer = DataSession(gateway, "491518").event(DEBIT, 10 * MIB)
+    assert answer.result_code == SUCCESS, answer.result_code
+    assert holding("aria", alice) == (Decimal("8.81"), 0), holding("aria", alice)
+    debit = group(answer).refund_information
+    half = DataSession(gateway, "491518").event(REFUND, 5 * MIB, debit)
+    assert half.result_code == SUCCESS, half.result_code
+    rest = DataSession(gateway, "491518").event(REFUND, None, debit)
+    assert rest.result_code == SUCCESS, rest.result_code
+    assert holding("aria", alice) == (10, 0), holding("aria", alice)
+    for octets, of in [(None, debit), (1, debit), (None, b"\0" * 8), (None, b"?")]:
+        refused = DataSession(gateway, "491518").event(REFUND, octets, of)
+        assert refused.result_code == INVALID_AVP_VALUE, (of, refused.result_code)
+    assert holding("aria", alice) == (10, 0), holding("aria", alice)
+    record = ask("GET", f"/v1/vnos/aria/usage-records?subscriber={alice}")["items"][0]
+    assert record["refunded_units"] == 10 * MIB, record
+
+
 stories = [
     the_same_usage_in_1_7_or_100_reports_costs_the_same_on_every_leg,
     parallel_sessions_never_spend_more_than_there_is,
     an_employers_allowance_then_the_subscribers_own_money,
     a_top_up_during_a_redirect_brings_the_session_back,
     a_vno_without_credit_is_refused_and_the_other_goes_on,
+    a_refund_names_its_debit_and_gives_back_once_what_that_cost,
 ]
 try:
     for story in stories:

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 use rusqlite::{Connection, params};
 use tandem_domain::charging::EndCause;
-use tandem_domain::event::{Event, Profile, Transfer};
+use tandem_domain::event::{Event, Profile, Transfer, Undoes};
 use tandem_domain::identifier::SubscriberId;
 use tandem_domain::ledger::Posting;
 use tandem_domain::state::State;
@@ -14,7 +14,7 @@ use tandem_domain::usage_record::UsageRecord;
 
 use crate::BooksError;
 use crate::content;
-use crate::rows::{RegistryKind, Source, account_columns, encode, signed};
+use crate::rows::{RegistryKind, Source, account_columns, decode, encode, signed};
 use crate::touched::Touched;
 
 /// Rows that an event makes by itself, before it is applied.
@@ -52,6 +52,9 @@ pub(crate) fn write_event(
         ),
         Event::Transferred(transfer) => {
             write_transfer(transaction, transfer, at)?;
+            if let Some(undoes) = transfer.undoes {
+                note_refunded(transaction, undoes)?;
+            }
             match &transfer.content {
                 Some(entry) => content::write_entry(transaction, state, entry, at),
                 None => Ok(()),
@@ -158,6 +161,20 @@ fn write_usage(
         &usage.postings(),
         usage.closed_at,
     )
+}
+
+/// The record of the debit says how much of it was given back.
+fn note_refunded(transaction: &Connection, undoes: Undoes) -> Result<(), BooksError> {
+    let session = signed(undoes.session.to_bits());
+    let body: Vec<u8> = transaction
+        .prepare_cached("SELECT body FROM usage_record WHERE session = ?1")?
+        .query_row([session], |row| row.get(0))?;
+    let mut usage: UsageRecord = decode("usage record", &body)?;
+    usage.refunded = undoes.units;
+    transaction
+        .prepare_cached("UPDATE usage_record SET body = ?2 WHERE session = ?1")?
+        .execute(params![session, encode(&usage)])?;
+    Ok(())
 }
 
 fn write_transfer(

@@ -421,4 +421,17 @@ pub struct Transfer {
     /// What it was on the statements of content.
     #[n(7)]
     pub content: Option<Box<ContentEntry>>,
+    /// Of a refund that named its debit.
+    #[n(8)]
+    pub undoes: Option<Undoes>,
+}
+
+/// A debit of which some was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Undoes {
+    #[n(0)]
+    pub session: SessionId,
+    /// All that was given back of it so far, in its units.
+    #[n(1)]
+    pub units: u64,
 }

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::answered::Answered;
 use crate::catalogue::Registry;
-use crate::charging::Session;
+use crate::charging::{RecentRefunds, Session};
 use crate::content::{ContentState, Payment};
 use crate::digits::Digits;
 use crate::directive::{Directive, DirectiveId};
@@ -120,6 +120,8 @@ pub struct State {
     pub sweeps_begun: u64,
     pub timers: Timers,
     pub content: ContentState,
+    /// Since the start, and only of late: the books have them all.
+    pub refunded: RecentRefunds,
     /// Numbers that another network serves than their prefix says, by [`Digits::to_key`].
     pub ported: Parts<u64, Digits>,
 }

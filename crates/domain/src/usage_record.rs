@@ -23,6 +23,10 @@ pub struct UsageRecord {
     /// Of a call that was refused: why.
     #[n(4)]
     pub declined: Option<Declined>,
+    /// Of a one-time event: units that refunds gave back.
+    #[n(5)]
+    #[cbor(default)]
+    pub refunded: u64,
 }
 
 impl UsageRecord {
@@ -34,7 +38,7 @@ impl UsageRecord {
     ) -> UsageRecord {
         session.answers.clear();
         session.note = None;
-        UsageRecord { session, closed_at, cause, trail, declined: None }
+        UsageRecord { session, closed_at, cause, trail, declined: None, refunded: 0 }
     }
 
     /// A call that was refused at this moment.

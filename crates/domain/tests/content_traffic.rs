@@ -28,6 +28,7 @@ fn by_switch(key: &str, service_identifier: u32, action: EventAction) -> EventRe
         group: GroupKey { rating_group: None, service_identifier: Some(service_identifier) },
         units: UnitCounts::default(),
         action,
+        debit: None,
     }
 }
 

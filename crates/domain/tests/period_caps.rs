@@ -318,6 +318,7 @@ fn event(world: &mut World, action: EventAction, mebibytes: u64) -> EventAnswer 
         context: Context::new(Service::Data, Direction::Originating),
         group: GroupKey::default(),
         units: UnitCounts { octets: Some(mebibytes * MIB), ..UnitCounts::default() },
+        debit: None,
     };
     match world.command(Command::Event(Box::new(request))) {
         Response::Event(answer) => answer.expect("answered"),

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
-use tandem_books::{AuditReport, BooksReader};
+use tandem_books::{AuditReport, BooksError, BooksReader};
 use tandem_domain::catalogue::Registry;
 use tandem_domain::command::{Command, Response};
 use tandem_domain::content::Notification;
 use tandem_domain::digits::Digits;
 use tandem_domain::directive::Directive;
-use tandem_domain::identifier::{Identity, LineId};
+use tandem_domain::identifier::{Identity, LineId, SessionId};
 use tandem_domain::state::State;
 use tandem_domain::time::Timestamp;
+use tandem_domain::usage_record::UsageRecord;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::audit::AuditError;
@@ -239,6 +240,29 @@ impl Platform {
         // Either way they are what there is.
         let _ = tokio::time::timeout(self.books_patience, in_step).await;
         self.books.clone()
+    }
+
+    /// Of a session that is over, with all that was answered before. Books that lag are [`Unavailable::Overloaded`].
+    pub async fn usage_record(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<UsageRecord>, Unavailable> {
+        let answered = self.shared.metrics.sequence.load(Ordering::Relaxed);
+        let books = self.books_in_step().await;
+        let read = move || {
+            let is_in_step = books.sequence()? >= answered;
+            Ok((is_in_step, books.usage_record(session)?))
+        };
+        let read: Result<_, BooksError> =
+            tokio::task::spawn_blocking(read).await.map_err(|_| Unavailable::Stopped)?;
+        match read {
+            Ok((true, record)) => Ok(record),
+            Ok((false, _)) => Err(Unavailable::Overloaded),
+            Err(error) => {
+                tracing::error!(%error, "the books cannot be read");
+                Err(Unavailable::Stopped)
+            }
+        }
     }
 
     pub fn metrics_snapshot(&self) -> MetricsSnapshot {

@@ -108,6 +108,7 @@ fn an_answer_says_everything_a_client_needs() {
         unit_threshold: None,
         holding_seconds: Some(60),
         final_unit: Some(FinalUnit::Redirect("http://top-up.example")),
+        refund_information: None,
     };
     let answer = CreditControlAnswer {
         request_type: 2,

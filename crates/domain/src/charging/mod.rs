@@ -22,6 +22,7 @@ mod request;
 mod session;
 mod sessions;
 mod settle;
+mod undo;
 mod wholesale;
 mod work;
 
@@ -37,6 +38,7 @@ pub use request::{
     TariffChange, UnitCounts, UsedUnits,
 };
 pub use session::{Context, EndCause, Session};
+pub use undo::{NamedDebit, RecentRefunds};
 
 pub(crate) use calls::decide_call;
 pub(crate) use carriers::decide_reroute;

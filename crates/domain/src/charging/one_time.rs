@@ -14,6 +14,7 @@ use super::request::{Declined, EventAction, EventAnswer, EventRequest, GroupOutc
 use super::session::Session;
 use super::sessions::{admit, charging, identify, may_carry};
 use super::settle;
+use super::undo::undo;
 use crate::answered::{Reply, RequestKey};
 use crate::charging::BucketChange;
 use crate::content::{self, ContentEntry, ContentEntryKind, Offered, Payment};
@@ -69,7 +70,10 @@ pub(crate) fn decide_event(
     }
     let decided = match request.action {
         EventAction::Debit => admit(&charging).and_then(|()| debit(&charging, request)),
-        EventAction::Refund => may_carry(&charging).and_then(|()| refund(&charging, request)),
+        EventAction::Refund => may_carry(&charging).and_then(|()| match &request.debit {
+            Some(debit) => undo(&charging, request, debit),
+            None => refund(&charging, request),
+        }),
         EventAction::CheckBalance => {
             admit(&charging).and_then(|()| check_balance(&charging, request))
         }
@@ -98,6 +102,7 @@ fn free_of_charge(unit: Unit) -> EventAnswer {
         has_credit: None,
         is_free: true,
         failure_handling: None,
+        debit: None,
     }
 }
 
@@ -117,6 +122,7 @@ fn sold(
         has_credit: None,
         is_free: false,
         failure_handling: None,
+        debit: None,
     };
     let mut decision = Decision::new(Ok(answer.clone()));
     decision.events = events;
@@ -167,15 +173,18 @@ fn debit(
     if draft.wholesale_balance < 0 && charging.wholesale_free(&draft).is_negative() {
         return Err(Declined::VnoCreditExhausted);
     }
-    let answer = EventAnswer {
+    let mut answer = EventAnswer {
         unit: group.unit,
         granted,
         cost: cost_of(&group),
         has_credit: None,
         is_free: false,
         failure_handling: Some(charging.vno.failure_handling),
+        debit: None,
     };
-    Ok((answer, Some(charged_at_once(charging, request, group, draft))))
+    let session = over_at_once(charging, request, group);
+    answer.debit = Some(session.id);
+    Ok((answer, Some(Event::OneTimeCharged(Box::new(session), draft.movements()))))
 }
 
 /// Is there cover for all of it? Reserved and given back, so that the same rules hold as for sessions.
@@ -194,15 +203,10 @@ fn cover(
     }
 }
 
-fn charged_at_once(
-    charging: &Charging<'_>,
-    request: &EventRequest,
-    mut group: Group,
-    draft: Draft,
-) -> Event {
+fn over_at_once(charging: &Charging<'_>, request: &EventRequest, mut group: Group) -> Session {
     group.granted = 0;
     let opened = charging.state.tally(charging.vno.id).map_or(0, |tally| tally.sessions_opened);
-    let session = Session {
+    Session {
         id: SessionId::new(charging.vno.id, opened + 1),
         key: request.key.clone(),
         line: charging.line_id,
@@ -221,11 +225,10 @@ fn charged_at_once(
         note: None,
         overtaken: 0,
         burst: None,
-    };
-    Event::OneTimeCharged(Box::new(session), draft.movements())
+    }
 }
 
-/// Gives money back to the account that pays first. Units are valued at today's price, under a cap as the first of its
+/// Of no debit that was named: gives money back to the account that pays first. Units are valued at today's price, under a cap as the first of its
 /// day; the cap's room stays as it is.
 fn refund(
     charging: &Charging<'_>,
@@ -299,6 +302,7 @@ fn refund(
         subscription: None,
         note: None,
         content,
+        undoes: None,
     };
     let answer = EventAnswer {
         unit: Unit::Money,
@@ -307,6 +311,7 @@ fn refund(
         has_credit: None,
         is_free: false,
         failure_handling: None,
+        debit: None,
     };
     Ok((answer, Some(Event::Transferred(Box::new(transfer)))))
 }
@@ -365,6 +370,7 @@ fn check_balance(
         has_credit: Some(has_credit),
         is_free: false,
         failure_handling: None,
+        debit: None,
     };
     Ok((answer, None))
 }
@@ -387,6 +393,7 @@ fn enquire(
         has_credit: None,
         is_free: false,
         failure_handling: None,
+        debit: None,
     };
     Ok((answer, None))
 }

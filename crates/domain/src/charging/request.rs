@@ -6,8 +6,9 @@ use smallvec::SmallVec;
 
 use super::group::GroupKey;
 use super::session::{Context, EndCause};
+use super::undo::NamedDebit;
 use crate::encoding;
-use crate::identifier::{CarrierId, Identity, PeerId};
+use crate::identifier::{CarrierId, Identity, PeerId, SessionId};
 use crate::money::{Amount, Currency, Money};
 use crate::party::{FailureHandling, FinalUnitAction};
 use crate::quantity::Unit;
@@ -283,10 +284,13 @@ pub enum Declined {
     /// As many sessions of this service run as the VNO bought, and it buys no more by the session.
     #[n(28)]
     CapacityReached,
+    /// A refund names a debit that is not there, or not this line's.
+    #[n(29)]
+    UnknownDebit,
 }
 
 impl Declined {
-    pub const ALL: [Declined; 29] = [
+    pub const ALL: [Declined; 30] = [
         Declined::UnknownUser,
         Declined::ConflictingIdentities,
         Declined::SubscriberSuspended,
@@ -316,6 +320,7 @@ impl Declined {
         Declined::TimeLimit,
         Declined::Loop,
         Declined::CapacityReached,
+        Declined::UnknownDebit,
     ];
 
     /// A stable word for metrics, logs and APIs.
@@ -350,6 +355,7 @@ impl Declined {
             Declined::TimeLimit => "time_limit",
             Declined::Loop => "loop",
             Declined::CapacityReached => "capacity_reached",
+            Declined::UnknownDebit => "unknown_debit",
         }
     }
 }
@@ -375,6 +381,8 @@ pub struct EventRequest {
     pub group: GroupKey,
     /// Money is taken as it is, units are rated; empty means one event.
     pub units: UnitCounts,
+    /// Of a refund: the debit that it gives back. None: it goes by today's prices.
+    pub debit: Option<NamedDebit>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -395,4 +403,7 @@ pub struct EventAnswer {
     /// What the switch is to do when it gets no answer to a debit.
     #[n(5)]
     pub failure_handling: Option<FailureHandling>,
+    /// Of a debit: what a refund names it by.
+    #[n(6)]
+    pub debit: Option<SessionId>,
 }

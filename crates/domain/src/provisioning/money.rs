@@ -94,6 +94,7 @@ impl Desk<'_> {
             subscription: None,
             note: note.clone(),
             content: None,
+            undoes: None,
         };
         let receipt =
             Receipt::Transfer { vno, number, balance: Money::new(balance, money.currency) };
@@ -140,6 +141,7 @@ impl Desk<'_> {
             subscription: None,
             note: note.clone(),
             content: None,
+            undoes: None,
         };
         let mut events = Events::new();
         events.push(Event::Transferred(Box::new(transfer)));

@@ -336,6 +336,7 @@ fn answer(message: &Message<'_>, out: &mut Vec<u8>) -> anyhow::Result<()> {
         unit_threshold: None,
         holding_seconds: Some(600),
         final_unit: None,
+        refund_information: None,
     });
     let answer = CreditControlAnswer {
         request_type: 2,

@@ -38,6 +38,8 @@ pub struct UsageRecordBody {
     pub wholesale: Option<MoneyBody>,
     /// What the broker owes the carrier. Not shown to VNOs.
     pub cost: Option<MoneyBody>,
+    /// Of a one-time event: units that refunds which named it gave back.
+    pub refunded_units: u64,
     /// Of a call: each way that was tried and what came of it. Shown to the broker only.
     pub trail: Option<String>,
     /// Empty for carriers.
@@ -68,6 +70,7 @@ fn body_of(record: &UsageRecord, role: Role) -> UsageRecordBody {
         retail: retail.filter(|_| sees_retail),
         wholesale: record.wholesale().map(MoneyBody::of).filter(|_| sees_retail),
         cost: record.cost().map(MoneyBody::of).filter(|_| sees_cost),
+        refunded_units: record.refunded,
         trail: record.trail.as_deref().filter(|_| role == Role::Broker).map(Into::into),
         groups: if sees_retail { groups_of(session) } else { Vec::new() },
     }

@@ -27,6 +27,8 @@ pub struct CreditControlAnswer<'a> {
     pub session_failover: Option<u32>,
     /// 0 terminate, 1 continue, 2 retry and terminate.
     pub failure_handling: Option<u32>,
+    /// As in [`AnswerGroup`], where units stand on the command level.
+    pub refund_information: Option<[u8; 8]>,
     /// 0 terminate or buffer, 1 continue.
     pub direct_debiting_failure_handling: Option<u32>,
     pub origin_state_id: Option<u32>,
@@ -52,6 +54,8 @@ pub struct AnswerGroup<'a> {
     pub unit_threshold: Option<u32>,
     pub holding_seconds: Option<u32>,
     pub final_unit: Option<FinalUnit<'a>>,
+    /// Of a debit: what a refund is to name it by (TS 32.299 section 7.2).
+    pub refund_information: Option<[u8; 8]>,
 }
 
 /// Final-Unit-Indication, AVP 430.
@@ -134,6 +138,9 @@ pub fn write_answer(
     if let Some(cost) = answer.cost {
         message.group(code::COST_INFORMATION, |group| cost.write(group));
     }
+    if let Some(debit) = &answer.refund_information {
+        message.octets(code::REFUND_INFORMATION, debit);
+    }
     if let Some(failed) = &answer.failed {
         message.group(code::FAILED_AVP, |group| group.append(failed));
     }
@@ -174,6 +181,9 @@ impl AnswerGroup<'_> {
             }
             if let Some(final_unit) = &self.final_unit {
                 final_unit.write(group);
+            }
+            if let Some(debit) = &self.refund_information {
+                group.octets(code::REFUND_INFORMATION, debit);
             }
             for (code, value) in [
                 (code::TIME_QUOTA_THRESHOLD, self.time_threshold),

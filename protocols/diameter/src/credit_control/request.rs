@@ -83,6 +83,8 @@ pub struct CreditControlRequest<'a> {
     pub multiple_services: bool,
     pub service_identifier: Option<u32>,
     pub service_information: ServiceInformation<'a>,
+    /// On the command level.
+    pub refund_information: Option<&'a [u8]>,
     requested: Option<Avp<'a>>,
     subscription_ids: [Option<SubscriptionId<'a>>; SUBSCRIPTION_IDS_MAX],
 }
@@ -119,6 +121,7 @@ struct Found<'a> {
     service_identifier: Option<Avp<'a>>,
     service_information: Option<Avp<'a>>,
     requested: Option<Avp<'a>>,
+    refund_information: Option<Avp<'a>>,
 }
 
 impl<'a> CreditControlRequest<'a> {
@@ -192,6 +195,7 @@ impl<'a> Found<'a> {
             code::SERVICE_IDENTIFIER => &mut self.service_identifier,
             code::SERVICE_INFORMATION => &mut self.service_information,
             code::REQUESTED_SERVICE_UNIT => &mut self.requested,
+            code::REFUND_INFORMATION => &mut self.refund_information,
             _ => return None,
         })
     }
@@ -243,6 +247,7 @@ impl<'a> Found<'a> {
             service_identifier: self.service_identifier.map(number).transpose()?,
             service_information: information
                 .map_or(ServiceInformation::default(), |avp| ServiceInformation::read(&avp)),
+            refund_information: self.refund_information.map(|avp| avp.data),
             requested: self.requested,
             subscription_ids,
         })
@@ -316,6 +321,8 @@ pub struct GroupsOf<'a> {
     pub requested: Option<Units>,
     /// 0 THRESHOLD … 8 POOL_EXHAUSTED; inside the used units or beside them.
     pub reporting_reason: Option<u32>,
+    /// Names the debit that is to be given back.
+    pub refund_information: Option<&'a [u8]>,
     avp: Avp<'a>,
 }
 
@@ -328,6 +335,7 @@ impl<'a> GroupsOf<'a> {
             service_identifier: None,
             requested: None,
             reporting_reason: None,
+            refund_information: None,
             avp: *group,
         };
         for avp in group.members() {
@@ -342,6 +350,7 @@ impl<'a> GroupsOf<'a> {
                     let units = Units::read(&avp).map_err(|(avp, error)| fault(avp, error))?;
                     read.requested = Some(units.0);
                 }
+                code::REFUND_INFORMATION => read.refund_information = Some(avp.data),
                 code::REPORTING_REASON => read.reporting_reason = Some(number()?),
                 code::USED_SERVICE_UNIT if read.reporting_reason.is_none() => {
                     let inside = avp.member(code::REPORTING_REASON);

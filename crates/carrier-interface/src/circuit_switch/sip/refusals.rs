@@ -48,6 +48,7 @@ pub fn of(declined: Declined) -> Refusal {
         | Declined::UnitMismatch
         | Declined::CurrencyMismatch => refusal(404, 3, "no price for this destination"),
         Declined::TooManyCalls => refusal(486, 17, "too many calls"),
+        Declined::UnknownDebit => refusal(400, 41, "no such debit"),
         Declined::CapacityReached => refusal(503, 34, "no channel free"),
         Declined::Loop => LOOP,
         Declined::NoRoute | Declined::MarginTooLow => NO_ROUTE,

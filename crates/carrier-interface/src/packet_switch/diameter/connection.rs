@@ -38,7 +38,7 @@ pub(super) enum Transport {
 type Replies = Vec<(u64, Result<Response, Unavailable>)>;
 
 /// Hands the platform's answers to the connection's task.
-struct Inbox(mpsc::UnboundedSender<Replies>);
+pub(super) struct Inbox(mpsc::UnboundedSender<Replies>);
 
 impl ReplySink for Inbox {
     fn deliver(&self, replies: Replies) {
@@ -56,7 +56,7 @@ const PUSH_TRIES_MAX: u32 = 3;
 const HOSTS_MAX: usize = 4096;
 
 pub(super) struct Connection {
-    common: Arc<Common>,
+    pub(super) common: Arc<Common>,
     transport: Transport,
     started: Instant,
     pub(super) machine: Peer,
@@ -70,10 +70,10 @@ pub(super) struct Connection {
     pub(super) out: Vec<u8>,
     commands: Vec<(u64, Command)>,
     pending: Waiting,
-    next_number: u64,
+    pub(super) next_number: u64,
     pub(super) pushed: HashMap<u32, Pushed>,
     origin_states: HashMap<Box<str>, u32>,
-    inbox: Arc<Inbox>,
+    pub(super) inbox: Arc<Inbox>,
     replies: mpsc::UnboundedReceiver<Replies>,
     orders: Option<mpsc::Receiver<Directive>>,
 }
@@ -367,7 +367,10 @@ impl Connection {
         if let Some(state) = request.origin_state_id {
             self.note_origin_state(&request.origin_host.to_ascii_lowercase(), state);
         }
-        let number = self.enqueue(command);
+        let number = match command {
+            Command::Event(event) if event.debit.is_some() => self.enqueue_refund(event),
+            command => self.enqueue(command),
+        };
         self.pending.insert(
             number,
             Pending {

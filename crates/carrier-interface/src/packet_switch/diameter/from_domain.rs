@@ -40,7 +40,7 @@ pub fn result_code(declined: Declined) -> ResultCode {
         | Declined::CurrencyMismatch => ResultCode::RATING_FAILED,
         Declined::UnknownSession => ResultCode::UNKNOWN_SESSION_ID,
         Declined::StaleRequest => ResultCode::UNABLE_TO_COMPLY,
-        Declined::AmountOutOfRange => ResultCode::INVALID_AVP_VALUE,
+        Declined::AmountOutOfRange | Declined::UnknownDebit => ResultCode::INVALID_AVP_VALUE,
         Declined::TooManyGroups | Declined::TooManyCalls | Declined::CapacityReached => {
             ResultCode::RESOURCES_EXCEEDED
         }
@@ -107,6 +107,7 @@ fn group(answer: &GroupAnswer) -> AnswerGroup<'_> {
         unit_threshold: None,
         holding_seconds: None,
         final_unit: None,
+        refund_information: None,
     };
     match &answer.outcome {
         GroupOutcome::Granted(granted) => grant(&mut group, granted),
@@ -175,6 +176,10 @@ pub(super) fn event(
         wire.direct_debiting_failure_handling = Some(u32::from(goes_on));
         let currency = answer.cost.map(|cost| cost.currency);
         let granted = units(answer.unit, answer.granted, currency);
+        let refund_information = answer
+            .debit
+            .filter(|_| shape.is_of_3gpp)
+            .map(|session| session.to_bits().to_be_bytes());
         if shape.in_groups {
             wire.groups.push(AnswerGroup {
                 rating_group: shape.group.rating_group,
@@ -188,9 +193,11 @@ pub(super) fn event(
                 unit_threshold: None,
                 holding_seconds: None,
                 final_unit: None,
+                refund_information,
             });
         } else {
             wire.granted = Some(granted);
+            wire.refund_information = refund_information;
         }
     }
     (ResultCode::SUCCESS, wire)

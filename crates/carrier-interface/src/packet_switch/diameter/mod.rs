@@ -6,6 +6,7 @@
 mod connection;
 mod from_domain;
 mod pushes;
+mod refunds;
 mod server;
 mod to_domain;
 mod waiting;

@@ -7,14 +7,15 @@ use diameter_protocol::credit_control::{
 };
 use smallvec::SmallVec;
 use tandem_domain::charging::{
-    Context, EndCause, EventAction, EventRequest, GroupKey, GroupRequest, NamedMoney,
+    Context, EndCause, EventAction, EventRequest, GroupKey, GroupRequest, NamedDebit, NamedMoney,
     SessionRequest, SessionVerb, TariffChange, UnitCounts, UsedUnits,
 };
 use tandem_domain::command::Command;
 use tandem_domain::digits::Digits;
-use tandem_domain::identifier::{Identity, IdentityKind, PeerId};
+use tandem_domain::identifier::{Identity, IdentityKind, PeerId, SessionId};
 use tandem_domain::money::{Amount, Currency};
 use tandem_domain::service::{Direction, Service};
+use tandem_domain::time::Timestamp;
 
 /// What the answer needs to know of the request beside its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) struct Shape {
     pub number: u32,
     /// Units stand inside Multiple-Services-Credit-Control.
     pub in_groups: bool,
+    /// The service context is one of 3GPP's: AVPs of theirs are known.
+    pub is_of_3gpp: bool,
     pub action: Option<RequestedAction>,
     /// Of an event: what it is for.
     pub group: GroupKey,
@@ -39,6 +42,7 @@ pub(super) fn command<'a>(
         request_type: request.request_type,
         number: request.number,
         in_groups,
+        is_of_3gpp: request.service_context.ends_with("@3gpp.org"),
         action: request.requested_action,
         group: GroupKey::default(),
     };
@@ -270,6 +274,12 @@ fn event<'a>(
     if units.is_empty() && context.service == Service::Message {
         units.service_specific = request.service_information.messages_sent.map(u64::from);
     }
+    let of_group = group.as_ref().and_then(|group| group.refund_information);
+    let debit = of_group
+        .or(request.refund_information)
+        .filter(|_| action == RequestedAction::RefundAccount)
+        .map(named_debit)
+        .transpose()?;
     Ok(EventRequest {
         action: match action {
             RequestedAction::DirectDebiting => EventAction::Debit,
@@ -284,7 +294,20 @@ fn event<'a>(
         context,
         group: key,
         units,
+        debit,
     })
+}
+
+/// What the answer to the debit said. The books are asked for it later.
+fn named_debit<'a>(information: &[u8]) -> Result<NamedDebit, Fault<'a>> {
+    let bits = <[u8; 8]>::try_from(information).map_err(|_| Fault {
+        result: ResultCode::INVALID_AVP_VALUE,
+        avp: diameter_protocol::writer::FailedAvp::Missing(
+            diameter_protocol::code::REFUND_INFORMATION,
+        ),
+    })?;
+    let session = SessionId::from_bits(u64::from_be_bytes(bits));
+    Ok(NamedDebit { session, record: None, read_at: Timestamp::ZERO })
 }
 
 #[cfg(test)]

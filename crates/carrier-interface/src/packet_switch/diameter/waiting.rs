@@ -66,6 +66,7 @@ mod tests {
             request_type: RequestType::Update,
             number,
             in_groups: true,
+            is_of_3gpp: true,
             action: None,
             group: GroupKey::default(),
         };
