@@ -13,7 +13,8 @@ use tandem_domain::identifier::*;
 use tandem_domain::ledger::LedgerAccount;
 use tandem_domain::money::Amount;
 use tandem_domain::service::{Direction, Service};
-use world::{MIB, amount, data_rate, eur, granted, taxed};
+use tandem_domain::usage_record::UsageRecord;
+use world::{MIB, amount, data_rate, eur, granted, message_rate, taxed};
 
 /// What a switch says of a service of this identifier.
 fn by_switch(key: &str, service_identifier: u32, action: EventAction) -> EventRequest {
@@ -166,5 +167,47 @@ fn what_a_switch_gives_back_stands_on_the_provider_s_account_and_comes_back_once
     huge.units.money = Some(eur("9223372036854.775807").into());
     let answer = shop.world.command(Command::Event(Box::new(huge)));
     assert!(matches!(answer, Response::Event(Err(Declined::AmountOutOfRange))), "{answer:?}");
+    shop.world.assert_balanced();
+}
+
+#[test]
+fn a_named_debit_takes_the_provider_s_share_back_too() {
+    let mut shop = Shop::new("2.00");
+    shop.world.administer(Administer::ChangeContentProvider {
+        id: PROVIDER,
+        standing: None,
+        share_basis_points: Some(5_000),
+        service_identifiers: Some(vec![900]),
+    });
+    shop.world.retail(taxed("premium"), vec![message_rate("1.00")]);
+    let by_message = |key, action| EventRequest {
+        context: Context::new(Service::Message, Direction::Originating),
+        ..by_switch(key, 900, action)
+    };
+    let mut send = |event: EventRequest| match shop.world.command(Command::Event(Box::new(event))) {
+        Response::Event(Ok(answer)) => answer,
+        other => panic!("{other:?}"),
+    };
+    let charged = send(by_message("smsc;1", EventAction::Debit));
+    assert_eq!(charged.cost, Some(eur("1.19")));
+    let session = charged.debit.expect("it is named");
+    assert_eq!(shop.owed(), amount("0.50"));
+    let last = shop.world.journal.last().and_then(|record| record.events.first());
+    let Some(Event::OneTimeCharged(debit, _)) = last else { panic!("{last:?}") };
+    let now = shop.world.now;
+    let record = UsageRecord::of(debit.as_ref().clone(), now, EndCause::Event, None);
+    let debit = NamedDebit { session, record: Some(Box::new(record)), read_at: now };
+    let refund = EventRequest { debit: Some(debit), ..by_message("smsc;2", EventAction::Refund) };
+    let answer = shop.world.command(Command::Event(Box::new(refund)));
+    assert!(matches!(answer, Response::Event(Ok(_))), "{answer:?}");
+    assert_eq!(shop.world.balance(shop.alice), amount("2.00"));
+    assert_eq!(shop.owed(), Amount::ZERO);
+    let last = shop.world.journal.last().and_then(|record| record.events.first());
+    let Some(Event::Transferred(transfer)) = last else { panic!("{last:?}") };
+    let told = transfer.content.as_deref().expect("on the remittance");
+    assert_eq!(
+        (told.net, told.tax, told.share),
+        (amount("-1.00"), amount("-0.19"), amount("-0.50"))
+    );
     shop.world.assert_balanced();
 }
