@@ -93,7 +93,6 @@ pub(crate) fn write_usage_entries(
 ) -> Result<(), BooksError> {
     for group in &usage.session.groups {
         let (Some(content), Some(payer)) = (&group.content, group.payers.first()) else { continue };
-        let tax = group.payers.iter().fold(Amount::ZERO, |sum, p| sum.saturating_add(p.meter.tax));
         let entry = ContentEntry {
             kind: ContentEntryKind::Sale,
             provider: content.provider,
@@ -102,7 +101,7 @@ pub(crate) fn write_usage_entries(
             payment: None,
             currency: payer.currency,
             net: group.retail_net(),
-            tax,
+            tax: group.retail_tax(),
             merchant_tax: Amount::ZERO,
             share_currency: content.currency,
             share: content.share,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 use rusqlite::{Connection, params};
 use tandem_domain::charging::EndCause;
-use tandem_domain::event::{Event, Profile, Transfer, Undoes};
+use tandem_domain::event::{Event, Profile, RefundedDebit, Transfer};
 use tandem_domain::identifier::SubscriberId;
 use tandem_domain::ledger::Posting;
 use tandem_domain::state::State;
@@ -52,8 +52,8 @@ pub(crate) fn write_event(
         ),
         Event::Transferred(transfer) => {
             write_transfer(transaction, transfer, at)?;
-            if let Some(undoes) = transfer.undoes {
-                note_refunded(transaction, undoes)?;
+            if let Some(refunded) = transfer.refunds {
+                note_refunded(transaction, refunded)?;
             }
             match &transfer.content {
                 Some(entry) => content::write_entry(transaction, state, entry, at),
@@ -164,13 +164,13 @@ fn write_usage(
 }
 
 /// The record of the debit says how much of it was given back.
-fn note_refunded(transaction: &Connection, undoes: Undoes) -> Result<(), BooksError> {
-    let session = signed(undoes.session.to_bits());
+fn note_refunded(transaction: &Connection, refunded: RefundedDebit) -> Result<(), BooksError> {
+    let session = signed(refunded.session.to_bits());
     let body: Vec<u8> = transaction
         .prepare_cached("SELECT body FROM usage_record WHERE session = ?1")?
         .query_row([session], |row| row.get(0))?;
     let mut usage: UsageRecord = decode("usage record", &body)?;
-    usage.refunded = undoes.units;
+    usage.refunded = refunded.units;
     transaction
         .prepare_cached("UPDATE usage_record SET body = ?2 WHERE session = ?1")?
         .execute(params![session, encode(&usage)])?;

@@ -423,12 +423,12 @@ pub struct Transfer {
     pub content: Option<Box<ContentEntry>>,
     /// Of a refund that named its debit.
     #[n(8)]
-    pub undoes: Option<Undoes>,
+    pub refunds: Option<RefundedDebit>,
 }
 
 /// A debit of which some was given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Undoes {
+pub struct RefundedDebit {
     #[n(0)]
     pub session: SessionId,
     /// All that was given back of it so far, in its units.

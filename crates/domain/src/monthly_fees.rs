@@ -169,6 +169,6 @@ pub(crate) fn charge(
         subscription: None,
         note,
         content: None,
-        undoes: None,
+        refunds: None,
     }
 }

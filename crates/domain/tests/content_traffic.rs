@@ -135,8 +135,8 @@ fn an_allowance_pays_before_money_and_the_provider_gets_its_part_all_the_same() 
     shop.world.assert_balanced();
 }
 
-#[test]
-fn what_a_switch_gives_back_stands_on_the_provider_s_account_and_comes_back_once() {
+/// The provider has half of what switches sell as service 900.
+fn shop_that_shares() -> Shop {
     let mut shop = Shop::new("2.00");
     shop.world.administer(Administer::ChangeContentProvider {
         id: PROVIDER,
@@ -144,6 +144,12 @@ fn what_a_switch_gives_back_stands_on_the_provider_s_account_and_comes_back_once
         share_basis_points: Some(5_000),
         service_identifiers: Some(vec![900]),
     });
+    shop
+}
+
+#[test]
+fn what_a_switch_gives_back_stands_on_the_provider_s_account_and_comes_back_once() {
+    let mut shop = shop_that_shares();
     let mut refund = by_switch("smsc;9", 900, EventAction::Refund);
     refund.units = UnitCounts { money: Some(eur("1.00").into()), ..UnitCounts::default() };
     for _ in 0..2 {
@@ -172,13 +178,7 @@ fn what_a_switch_gives_back_stands_on_the_provider_s_account_and_comes_back_once
 
 #[test]
 fn a_named_debit_takes_the_provider_s_share_back_too() {
-    let mut shop = Shop::new("2.00");
-    shop.world.administer(Administer::ChangeContentProvider {
-        id: PROVIDER,
-        standing: None,
-        share_basis_points: Some(5_000),
-        service_identifiers: Some(vec![900]),
-    });
+    let mut shop = shop_that_shares();
     shop.world.retail(taxed("premium"), vec![message_rate("1.00")]);
     let by_message = |key, action| EventRequest {
         context: Context::new(Service::Message, Direction::Originating),
@@ -206,8 +206,8 @@ fn a_named_debit_takes_the_provider_s_share_back_too() {
     let Some(Event::Transferred(transfer)) = last else { panic!("{last:?}") };
     let told = transfer.content.as_deref().expect("on the remittance");
     assert_eq!(
-        (told.net, told.tax, told.share),
-        (amount("-1.00"), amount("-0.19"), amount("-0.50"))
+        (told.net, told.tax, told.share, told.wholesale),
+        (amount("-1.00"), amount("-0.19"), amount("-0.50"), amount("-0.02"))
     );
     shop.world.assert_balanced();
 }

@@ -56,9 +56,9 @@ fn read(world: &World, session: SessionId) -> NamedDebit {
                     record = Some(UsageRecord::of(charged, written.at, EndCause::Event, None));
                 }
                 Event::Transferred(transfer) => {
-                    let undoes = transfer.undoes.filter(|undoes| undoes.session == session);
-                    if let (Some(record), Some(undoes)) = (&mut record, undoes) {
-                        record.refunded = undoes.units;
+                    let refunded = transfer.refunds.filter(|refunded| refunded.session == session);
+                    if let (Some(record), Some(refunded)) = (&mut record, refunded) {
+                        record.refunded = refunded.units;
                     }
                 }
                 _ => {}
@@ -145,7 +145,7 @@ fn units_of_an_allowance_go_back_into_it_and_are_deferred_again() {
 }
 
 #[test]
-fn another_lines_debit_one_that_is_not_there_or_an_old_reading_gives_nothing() {
+fn only_who_debited_gives_back_and_only_what_the_books_have_just_told() {
     let mut world = World::new();
     let alice = world.subscriber(0, "+491511", "10.00");
     world.subscriber(0, "+491512", "10.00");
@@ -155,6 +155,9 @@ fn another_lines_debit_one_that_is_not_there_or_an_old_reading_gives_nothing() {
     let request = event(EventAction::Refund, "+491512", "theirs", None);
     let of_another = EventRequest { debit: Some(named.clone()), ..request };
     assert_eq!(send(&mut world, of_another), Err(Declined::UnknownDebit));
+    let mut of_another = named.clone();
+    of_another.record.as_mut().expect("found").session.carrier = CarrierId::new(1);
+    assert_eq!(refund(&mut world, of_another, "carrier", None), Err(Declined::UnknownDebit));
     let missing = NamedDebit { record: None, ..named.clone() };
     assert_eq!(refund(&mut world, missing, "missing", None), Err(Declined::UnknownDebit));
     assert_eq!(

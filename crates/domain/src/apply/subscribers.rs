@@ -148,8 +148,8 @@ fn transferred(state: &mut State, transfer: &Transfer, at: Timestamp) -> Result<
     post(state, &transfer.postings)?;
     let tally = state.vnos.get_mut(transfer.vno.index()).ok_or("unknown VNO")?;
     tally.transfers = tally.transfers.max(transfer.number);
-    if let Some(undoes) = transfer.undoes {
-        state.refunded.note(undoes, at);
+    if let Some(refunded) = transfer.refunds {
+        state.refunded.note(refunded, at);
     }
     match &transfer.content {
         Some(entry) => apply_entry(state, entry, at),

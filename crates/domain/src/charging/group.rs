@@ -337,6 +337,11 @@ impl Group {
         self.payers.iter().fold(Amount::ZERO, |sum, payer| sum.saturating_add(payer.meter.net))
     }
 
+    /// Tax of the retail leg, all payers.
+    pub fn retail_tax(&self) -> Amount {
+        self.payers.iter().fold(Amount::ZERO, |sum, payer| sum.saturating_add(payer.meter.tax))
+    }
+
     /// Money of the retail leg with tax, all payers.
     pub fn retail_gross(&self) -> Amount {
         self.payers.iter().fold(Amount::ZERO, |sum, payer| sum.saturating_add(payer.meter.gross()))

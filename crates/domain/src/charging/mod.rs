@@ -18,11 +18,11 @@ mod named;
 mod one_time;
 mod pushes;
 mod rates;
+mod refund;
 mod request;
 mod session;
 mod sessions;
 mod settle;
-mod undo;
 mod wholesale;
 mod work;
 
@@ -32,13 +32,13 @@ pub use group::{
     Draw, Group, GroupKey, Hold, Leg, Meter, PayerLeg, Phase, RateReference, Wholesale,
 };
 pub use late::LostSession;
+pub use refund::{NamedDebit, RecentRefunds};
 pub use request::{
     CallPart, Declined, EventAction, EventAnswer, EventRequest, FinalUnit, Granted, GroupAnswer,
     GroupOutcome, GroupRequest, NamedMoney, SessionAnswer, SessionRequest, SessionVerb,
     TariffChange, UnitCounts, UsedUnits,
 };
 pub use session::{Context, EndCause, Session};
-pub use undo::{NamedDebit, RecentRefunds};
 
 pub(crate) use calls::decide_call;
 pub(crate) use carriers::decide_reroute;

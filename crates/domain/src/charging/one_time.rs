@@ -10,23 +10,20 @@ use super::group::Group;
 use super::hold::price_pieces;
 use super::named;
 use super::rates::{self, retail_of};
+use super::refund;
 use super::request::{Declined, EventAction, EventAnswer, EventRequest, GroupOutcome, UnitCounts};
 use super::session::Session;
 use super::sessions::{admit, charging, identify, may_carry};
 use super::settle;
-use super::undo::undo;
 use crate::answered::{Reply, RequestKey};
-use crate::charging::BucketChange;
-use crate::content::{self, ContentEntry, ContentEntryKind, Offered, Payment};
+use crate::content::{self, Offered, Payment};
 use crate::decide::Decision;
-use crate::event::{Event, Remembered, Transfer, TransferKind};
+use crate::event::{Event, Remembered};
 use crate::identifier::SessionId;
-use crate::ledger::{Entry, LedgerAccount};
-use crate::money::{Amount, Money};
+use crate::money::Money;
 use crate::quantity::Unit;
 use crate::rating::PeriodCap;
 use crate::state::State;
-use crate::subscriber::{Account, Pays};
 use crate::time::Timestamp;
 
 type Answered = Result<EventAnswer, Declined>;
@@ -70,10 +67,9 @@ pub(crate) fn decide_event(
     }
     let decided = match request.action {
         EventAction::Debit => admit(&charging).and_then(|()| debit(&charging, request)),
-        EventAction::Refund => may_carry(&charging).and_then(|()| match &request.debit {
-            Some(debit) => undo(&charging, request, debit),
-            None => refund(&charging, request),
-        }),
+        EventAction::Refund => {
+            may_carry(&charging).and_then(|()| refund::refund(&charging, request))
+        }
         EventAction::CheckBalance => {
             admit(&charging).and_then(|()| check_balance(&charging, request))
         }
@@ -116,13 +112,9 @@ fn sold(
         Err(declined) => return Decision::refused(declined),
     };
     let answer = EventAnswer {
-        unit: Unit::Events,
         granted: 1,
         cost: Some(Money::new(payment.sale.gross(), payment.sale.currency)),
-        has_credit: None,
-        is_free: false,
-        failure_handling: None,
-        debit: None,
+        ..EventAnswer::of(Unit::Events)
     };
     let mut decision = Decision::new(Ok(answer.clone()));
     decision.events = events;
@@ -130,7 +122,7 @@ fn sold(
     decision
 }
 
-fn named_of(charging: &Charging<'_>, request: &EventRequest) -> Option<Money> {
+pub(super) fn named_of(charging: &Charging<'_>, request: &EventRequest) -> Option<Money> {
     request.units.money.map(|money| named::money(charging, money))
 }
 
@@ -174,13 +166,10 @@ fn debit(
         return Err(Declined::VnoCreditExhausted);
     }
     let mut answer = EventAnswer {
-        unit: group.unit,
         granted,
         cost: cost_of(&group),
-        has_credit: None,
-        is_free: false,
         failure_handling: Some(charging.vno.failure_handling),
-        debit: None,
+        ..EventAnswer::of(group.unit)
     };
     let session = over_at_once(charging, request, group);
     answer.debit = Some(session.id);
@@ -228,97 +217,9 @@ fn over_at_once(charging: &Charging<'_>, request: &EventRequest, mut group: Grou
     }
 }
 
-/// Of no debit that was named: gives money back to the account that pays first. Units are valued at today's price, under a cap as the first of its
-/// day; the cap's room stays as it is.
-fn refund(
-    charging: &Charging<'_>,
-    request: &EventRequest,
-) -> Result<(EventAnswer, Option<Event>), Declined> {
-    let usage = charging.usage(request.group);
-    let payers = charging.payers(&usage);
-    let payer =
-        payers.iter().find(|payer| payer.pays == Pays::Everything).ok_or(Declined::NoPayer)?;
-    let (net, tax, currency) = match named_of(charging, request) {
-        Some(money) => (money.amount, Amount::ZERO, money.currency),
-        None => {
-            let (group, retail_currency) = priced_alone(charging, request)?;
-            let tax =
-                group.payers.iter().fold(Amount::ZERO, |sum, p| sum.saturating_add(p.meter.tax));
-            (group.retail_net(), tax, retail_currency)
-        }
-    };
-    if currency != payer.account.currency {
-        return Err(Declined::CurrencyMismatch);
-    }
-    let amount = net.saturating_add(tax);
-    if !amount.is_positive() || amount > Amount::LARGEST {
-        return Err(Declined::AmountOutOfRange);
-    }
-    let vno = charging.vno.id;
-    let mut entry = Entry::new();
-    let account = LedgerAccount::Subscriber(payer.id);
-    entry.transfer(LedgerAccount::VnoRevenue(vno), account, currency, net);
-    entry.transfer(LedgerAccount::Tax(vno), account, currency, tax);
-    let mut content = None;
-    if let Some(leg) = rates::content(charging, request.group, currency)
-        && let Some(provider) = charging.state.registry.content_provider(leg.provider)
-    {
-        let share = provider.share_of(net);
-        let (from, to) =
-            (LedgerAccount::ContentProviderPayable(provider.id), LedgerAccount::ContentShare(vno));
-        entry.transfer(from, to, currency, share);
-        // What the provider gives back stands on its remittance like what it got.
-        content = Some(Box::new(ContentEntry {
-            kind: ContentEntryKind::Refund,
-            provider: provider.id,
-            vno,
-            line: Some(charging.line_id),
-            payment: None,
-            currency,
-            net: net.negated(),
-            tax: tax.negated(),
-            merchant_tax: Amount::ZERO,
-            share_currency: currency,
-            share: share.negated(),
-            share_base: Amount::ZERO,
-            wholesale_currency: charging.vno.wholesale_currency,
-            wholesale: Amount::ZERO,
-            month: None,
-        }));
-    }
-    let change = BucketChange {
-        account: payer.id,
-        bucket: Account::MAIN,
-        balance: amount.micros(),
-        held: 0,
-    };
-    let number = charging.state.tally(vno).map_or(0, |tally| tally.transfers) + 1;
-    let transfer = Transfer {
-        vno,
-        number,
-        kind: TransferKind::Refund,
-        postings: entry.into_postings(),
-        buckets: SmallVec::from_iter([change]),
-        subscription: None,
-        note: None,
-        content,
-        undoes: None,
-    };
-    let answer = EventAnswer {
-        unit: Unit::Money,
-        granted: 0,
-        cost: Some(Money::new(amount, currency)),
-        has_credit: None,
-        is_free: false,
-        failure_handling: None,
-        debit: None,
-    };
-    Ok((answer, Some(Event::Transferred(Box::new(transfer)))))
-}
-
 /// The group as if it were used and all paid in money: for prices without a look at balances. Under the cap of a day or
 /// month by what is left of it; what is given back as the first in it.
-fn priced_alone(
+pub(super) fn priced_alone(
     charging: &Charging<'_>,
     request: &EventRequest,
 ) -> Result<(Group, crate::money::Currency), Declined> {
@@ -363,15 +264,7 @@ fn check_balance(
         Err(Declined::InsufficientBalance) => false,
         Err(other) => return Err(other),
     };
-    let answer = EventAnswer {
-        unit: Unit::Money,
-        granted: 0,
-        cost: None,
-        has_credit: Some(has_credit),
-        is_free: false,
-        failure_handling: None,
-        debit: None,
-    };
+    let answer = EventAnswer { has_credit: Some(has_credit), ..EventAnswer::of(Unit::Money) };
     Ok((answer, None))
 }
 
@@ -386,14 +279,6 @@ fn enquire(
             (Money::new(group.retail_gross(), currency), group.unit, group.used)
         }
     };
-    let answer = EventAnswer {
-        unit,
-        granted: units,
-        cost: Some(cost),
-        has_credit: None,
-        is_free: false,
-        failure_handling: None,
-        debit: None,
-    };
+    let answer = EventAnswer { granted: units, cost: Some(cost), ..EventAnswer::of(unit) };
     Ok((answer, None))
 }

@@ -5,8 +5,8 @@ use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
 
 use super::group::GroupKey;
+use super::refund::NamedDebit;
 use super::session::{Context, EndCause};
-use super::undo::NamedDebit;
 use crate::encoding;
 use crate::identifier::{CarrierId, Identity, PeerId, SessionId};
 use crate::money::{Amount, Currency, Money};
@@ -406,4 +406,19 @@ pub struct EventAnswer {
     /// Of a debit: what a refund names it by.
     #[n(6)]
     pub debit: Option<SessionId>,
+}
+
+impl EventAnswer {
+    /// That says nothing yet.
+    pub(super) fn of(unit: Unit) -> EventAnswer {
+        EventAnswer {
+            unit,
+            granted: 0,
+            cost: None,
+            has_credit: None,
+            is_free: false,
+            failure_handling: None,
+            debit: None,
+        }
+    }
 }

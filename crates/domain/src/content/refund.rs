@@ -236,6 +236,6 @@ fn given_back(payment: &Payment, back: &Given, number: u64) -> Event {
             wholesale: back.wholesale.negated(),
             month: None,
         })),
-        undoes: None,
+        refunds: None,
     }))
 }

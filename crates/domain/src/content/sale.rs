@@ -392,6 +392,6 @@ pub(super) fn sold(payment: &Payment, number: u64) -> Event {
             wholesale: sale.wholesale,
             month: None,
         })),
-        undoes: None,
+        refunds: None,
     }))
 }

@@ -205,7 +205,7 @@ pub(crate) fn close_month(state: &State, id: AgreementId, now: Timestamp) -> Sma
                 wholesale,
                 month: Some(closing),
             })),
-            undoes: None,
+            refunds: None,
         })));
     }
     events.extend(set_off(state, agreement, month, &mut number));
@@ -272,7 +272,7 @@ fn set_off(state: &State, agreement: &Agreement, month: u32, number: &mut u64) -
                 wholesale: debt.negated(),
                 month: Some(month - 1),
             })),
-            undoes: None,
+            refunds: None,
         })));
     }
     events

@@ -94,7 +94,7 @@ impl Desk<'_> {
             subscription: None,
             note: note.clone(),
             content: None,
-            undoes: None,
+            refunds: None,
         };
         let receipt =
             Receipt::Transfer { vno, number, balance: Money::new(balance, money.currency) };
@@ -141,7 +141,7 @@ impl Desk<'_> {
             subscription: None,
             note: note.clone(),
             content: None,
-            undoes: None,
+            refunds: None,
         };
         let mut events = Events::new();
         events.push(Event::Transferred(Box::new(transfer)));

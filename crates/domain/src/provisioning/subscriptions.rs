@@ -198,7 +198,7 @@ pub(super) fn fee_transfer(
         subscription: Some(SubscriptionId::new(term.subscriber, term.number)),
         note: None,
         content: None,
-        undoes: None,
+        refunds: None,
     };
     Some((transfer, gross))
 }
@@ -261,7 +261,7 @@ fn bonus(account: &Account, term: &Term, bucket: BucketId, quantity: i64, number
         subscription: Some(SubscriptionId::new(term.subscriber, term.number)),
         note: None,
         content: None,
-        undoes: None,
+        refunds: None,
     }
 }
 
@@ -339,6 +339,6 @@ pub(super) fn breakage(
         subscription,
         note: None,
         content: None,
-        undoes: None,
+        refunds: None,
     })
 }

@@ -1,8 +1,8 @@
-//! A refund that names its debit (Refund-Information, TS 32.299 section 7.2.157): every leg of the debit goes back.
+//! Refunds (RFC 8506 section 6.4), of a debit that is named or by today's price.
 //!
-//! A debit of `n` units of which `k` are kept has charged each leg `k/n` of what it charged at first, rounded to the
-//! nearest millionth. What goes back is the difference between two such states: giving back in parts gives back exactly
-//! what giving back at once would.
+//! One that names its debit (Refund-Information, TS 32.299) gives back every leg of it. A debit of `n` units of which `k`
+//! are kept has charged each leg `k/n` of what it charged at first, rounded to the nearest millionth. What goes back is the
+//! difference between two such states: giving back in parts gives back exactly what giving back at once would.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,16 +10,17 @@ use smallvec::SmallVec;
 
 use super::funds::Charging;
 use super::group::{Group, Meter, Wholesale};
+use super::one_time::{named_of, priced_alone};
 use super::request::{Declined, EventAnswer, EventRequest};
 use super::session::EndCause;
-use super::{BucketChange, named};
+use super::{BucketChange, named, rates};
 use crate::content::{ContentEntry, ContentEntryKind};
-use crate::event::{Event, Transfer, TransferKind, Undoes};
-use crate::identifier::SessionId;
-use crate::ledger::Entry;
-use crate::money::{Amount, Money, Rounding};
+use crate::event::{Event, RefundedDebit, Transfer, TransferKind};
+use crate::identifier::{ContentProviderId, SessionId};
+use crate::ledger::{Entry, LedgerAccount};
+use crate::money::{Amount, Currency, Money, Rounding};
 use crate::quantity::Unit;
-use crate::subscriber::Account;
+use crate::subscriber::{Account, Pays};
 use crate::time::Timestamp;
 use crate::usage_record::UsageRecord;
 
@@ -49,9 +50,9 @@ impl RecentRefunds {
         self.units.get(&session).map_or(0, |(_, units)| *units)
     }
 
-    pub(crate) fn note(&mut self, undoes: Undoes, at: Timestamp) {
-        self.units.insert(undoes.session, (at, undoes.units));
-        self.order.push_back((at, undoes.session));
+    pub(crate) fn note(&mut self, refunded: RefundedDebit, at: Timestamp) {
+        self.units.insert(refunded.session, (at, refunded.units));
+        self.order.push_back((at, refunded.session));
         while let Some((noted_at, oldest)) = self.order.front().copied()
             && noted_at.plus_seconds(Self::KEPT_SECONDS) <= at
         {
@@ -63,12 +64,116 @@ impl RecentRefunds {
     }
 }
 
-/// Gives back what the request asks for of the debit, or all that is left of it.
-pub(super) fn undo(
+type Refunded = Result<(EventAnswer, Option<Event>), Declined>;
+
+pub(super) fn refund(charging: &Charging<'_>, request: &EventRequest) -> Refunded {
+    match &request.debit {
+        Some(debit) => of_debit(charging, request, debit),
+        None => by_price(charging, request),
+    }
+}
+
+fn given_back(
     charging: &Charging<'_>,
-    request: &EventRequest,
-    debit: &NamedDebit,
-) -> Result<(EventAnswer, Option<Event>), Declined> {
+    entry: Entry,
+    buckets: SmallVec<[BucketChange; 4]>,
+    content: Option<ContentEntry>,
+    refunds: Option<RefundedDebit>,
+) -> Event {
+    let vno = charging.vno.id;
+    let number = charging.state.tally(vno).map_or(0, |tally| tally.transfers) + 1;
+    Event::Transferred(Box::new(Transfer {
+        vno,
+        number,
+        kind: TransferKind::Refund,
+        postings: entry.into_postings(),
+        buckets,
+        subscription: None,
+        note: None,
+        content: content.map(Box::new),
+        refunds,
+    }))
+}
+
+/// What the provider gives back stands on its remittance like what it got.
+fn content_entry(
+    charging: &Charging<'_>,
+    provider: ContentProviderId,
+    currency: Currency,
+    [net, tax, share]: [Amount; 3],
+    wholesale: Money,
+) -> ContentEntry {
+    ContentEntry {
+        kind: ContentEntryKind::Refund,
+        provider,
+        vno: charging.vno.id,
+        line: Some(charging.line_id),
+        payment: None,
+        currency,
+        net: net.negated(),
+        tax: tax.negated(),
+        merchant_tax: Amount::ZERO,
+        share_currency: currency,
+        share: share.negated(),
+        share_base: Amount::ZERO,
+        wholesale_currency: wholesale.currency,
+        wholesale: wholesale.amount.negated(),
+        month: None,
+    }
+}
+
+/// Of no debit that is named: to the account that pays first. Units are valued at today's price, under a cap as the first
+/// of its day; the cap's room stays as it is.
+fn by_price(charging: &Charging<'_>, request: &EventRequest) -> Refunded {
+    let usage = charging.usage(request.group);
+    let payers = charging.payers(&usage);
+    let payer =
+        payers.iter().find(|payer| payer.pays == Pays::Everything).ok_or(Declined::NoPayer)?;
+    let (net, tax, currency) = match named_of(charging, request) {
+        Some(money) => (money.amount, Amount::ZERO, money.currency),
+        None => {
+            let (group, currency) = priced_alone(charging, request)?;
+            (group.retail_net(), group.retail_tax(), currency)
+        }
+    };
+    if currency != payer.account.currency {
+        return Err(Declined::CurrencyMismatch);
+    }
+    let amount = net.saturating_add(tax);
+    if !amount.is_positive() || amount > Amount::LARGEST {
+        return Err(Declined::AmountOutOfRange);
+    }
+    let vno = charging.vno.id;
+    let mut entry = Entry::new();
+    let account = LedgerAccount::Subscriber(payer.id);
+    entry.transfer(LedgerAccount::VnoRevenue(vno), account, currency, net);
+    entry.transfer(LedgerAccount::Tax(vno), account, currency, tax);
+    let mut content = None;
+    if let Some(leg) = rates::content(charging, request.group, currency)
+        && let Some(provider) = charging.state.registry.content_provider(leg.provider)
+    {
+        let share = provider.share_of(net);
+        let (from, to) =
+            (LedgerAccount::ContentProviderPayable(provider.id), LedgerAccount::ContentShare(vno));
+        entry.transfer(from, to, currency, share);
+        let wholesale = Money::new(Amount::ZERO, charging.vno.wholesale_currency);
+        let legs = [net, tax, share];
+        content = Some(content_entry(charging, provider.id, currency, legs, wholesale));
+    }
+    let change = BucketChange {
+        account: payer.id,
+        bucket: Account::MAIN,
+        balance: amount.micros(),
+        held: 0,
+    };
+    let buckets = SmallVec::from_iter([change]);
+    let cost = Some(Money::new(amount, currency));
+    let answer = EventAnswer { cost, ..EventAnswer::of(Unit::Money) };
+    Ok((answer, Some(given_back(charging, entry, buckets, content, None))))
+}
+
+/// What the request asks for of the debit, or all that is left of it.
+fn of_debit(charging: &Charging<'_>, request: &EventRequest, debit: &NamedDebit) -> Refunded {
     let record = debit.record.as_deref().ok_or(Declined::UnknownDebit)?;
     let session = &record.session;
     let is_own = session.line == charging.line_id && session.carrier == charging.carrier;
@@ -86,31 +191,22 @@ pub(super) fn undo(
     let earlier = kept(group, left);
     let mut later = kept(group, left - asked);
     let buckets = bucket_changes(charging, &earlier, &mut later)?;
-    let (vno, mut entry) = (charging.vno.id, Entry::new());
-    later.post_since(Some(&earlier), &mut entry, vno, session.carrier);
+    let mut entry = Entry::new();
+    later.post_since(Some(&earlier), &mut entry, charging.vno.id, session.carrier);
     let less = |of: fn(&Group) -> Amount| of(&earlier).saturating_sub(of(&later));
-    let number = charging.state.tally(vno).map_or(0, |tally| tally.transfers) + 1;
-    let transfer = Transfer {
-        vno,
-        number,
-        kind: TransferKind::Refund,
-        postings: entry.into_postings(),
-        buckets,
-        subscription: None,
-        note: None,
-        content: content_entry(charging, &earlier, &later).map(Box::new),
-        undoes: Some(Undoes { session: session.id, units: before + asked }),
-    };
-    let answer = EventAnswer {
-        unit: group.unit,
-        granted: 0,
-        cost: group.currency().map(|currency| Money::new(less(Group::retail_gross), currency)),
-        has_credit: None,
-        is_free: false,
-        failure_handling: None,
-        debit: None,
-    };
-    Ok((answer, Some(Event::Transferred(Box::new(transfer)))))
+    let content = earlier.content.map(|leg| {
+        let share = less(|group| group.content.map_or(Amount::ZERO, |leg| leg.share));
+        let wholesale = Money::new(
+            less(Group::wholesale_net),
+            earlier.wholesale_currency().unwrap_or(charging.vno.wholesale_currency),
+        );
+        let legs = [less(Group::retail_net), less(Group::retail_tax), share];
+        content_entry(charging, leg.provider, leg.currency, legs, wholesale)
+    });
+    let cost = group.currency().map(|currency| Money::new(less(Group::retail_gross), currency));
+    let answer = EventAnswer { cost, ..EventAnswer::of(group.unit) };
+    let refunds = RefundedDebit { session: session.id, units: before + asked };
+    Ok((answer, Some(given_back(charging, entry, buckets, content, Some(refunds)))))
 }
 
 /// None: all that is left.
@@ -200,27 +296,4 @@ fn bucket_changes(
         }
     }
     Ok(changes)
-}
-
-/// What the provider gives back stands on its remittance like what it got.
-fn content_entry(charging: &Charging<'_>, earlier: &Group, later: &Group) -> Option<ContentEntry> {
-    let (before, after) = (earlier.content?, later.content?);
-    let tax = |group: &Group| group.retail_gross().saturating_sub(group.retail_net());
-    Some(ContentEntry {
-        kind: ContentEntryKind::Refund,
-        provider: before.provider,
-        vno: charging.vno.id,
-        line: Some(charging.line_id),
-        payment: None,
-        currency: earlier.currency().unwrap_or(before.currency),
-        net: later.retail_net().saturating_sub(earlier.retail_net()),
-        tax: tax(later).saturating_sub(tax(earlier)),
-        merchant_tax: Amount::ZERO,
-        share_currency: before.currency,
-        share: after.share.saturating_sub(before.share),
-        share_base: Amount::ZERO,
-        wholesale_currency: charging.vno.wholesale_currency,
-        wholesale: Amount::ZERO,
-        month: None,
-    })
 }
