@@ -36,9 +36,8 @@ pub(super) fn hold_retail(
         {
             let offset = plan.further - left;
             let money = charging.money_free(draft, payer, &plan.usage);
-            let units =
-                affordable(charging, draft, group, &plan.retail, payer, offset, money, left);
-            let (gross, part) = price_of(charging, draft, group, plan, payer, offset, units);
+            let (units, (gross, part)) =
+                paid(charging, draft, group, plan, payer, offset, money, left);
             charging.hold_money(draft, payer, &plan.usage, &mut leg, gross);
             net = net.saturating_add(part);
             left -= units;
@@ -59,7 +58,32 @@ pub(super) fn keep_holds(group: &mut Group, leg: PayerLeg) {
     }
 }
 
-/// What `units` more would cost this payer at the dearest time they may be used, with tax and without.
+/// Billable units, of `wanted`, that this payer's money pays for, and what they would cost with tax and without.
+#[allow(clippy::too_many_arguments)]
+fn paid(
+    charging: &Charging<'_>,
+    draft: &Draft,
+    group: &Group,
+    plan: &Plan<'_>,
+    payer: &Payer<'_>,
+    offset: u64,
+    money: Amount,
+    wanted: u64,
+) -> (u64, (Amount, Amount)) {
+    let retail = &plan.retail;
+    let price = |units| price_of(charging, draft, group, plan, payer, offset, units);
+    if retail.rate.is_monotonic()
+        && let Some(price) = price(wanted)
+        && price.0 <= money.max(Amount::ZERO)
+    {
+        return (wanted, price);
+    }
+    let units = affordable(charging, draft, group, retail, payer, offset, money, wanted);
+    (units, price(units).unwrap_or_default())
+}
+
+/// What `units` more would cost this payer at the dearest time they may be used, with tax and without. None when an
+/// amount overflows.
 fn price_of(
     charging: &Charging<'_>,
     draft: &Draft,
@@ -68,9 +92,9 @@ fn price_of(
     payer: &Payer<'_>,
     offset: u64,
     units: u64,
-) -> (Amount, Amount) {
+) -> Option<(Amount, Amount)> {
     if units == 0 {
-        return (Amount::ZERO, Amount::ZERO);
+        return Some((Amount::ZERO, Amount::ZERO));
     }
     let so_far = leg_so_far(charging, draft, group, &plan.retail, payer, offset);
     let net_before = group
@@ -83,17 +107,16 @@ fn price_of(
     for used_at in use_times(charging, &plan.retail, group) {
         let position = group.billable.saturating_add(offset);
         let pieces = pieces(&plan.retail, group.started_at, position, units, used_at);
-        if let Some(charge) = price_pieces(&plan.retail, &so_far, &pieces) {
-            let gross = charge.gross.saturating_sub(so_far.charged);
-            if gross > dearest.0 {
-                dearest = (gross, charge.net.saturating_sub(net_before));
-            }
+        let charge = price_pieces(&plan.retail, &so_far, &pieces)?;
+        let gross = charge.gross.saturating_sub(so_far.charged);
+        if gross > dearest.0 {
+            dearest = (gross, charge.net.saturating_sub(net_before));
         }
     }
-    dearest
+    Some(dearest)
 }
 
-/// The charge with these units added; None when an amount overflows, which affordability has excluded.
+/// The charge with these units added; None when an amount overflows.
 pub(super) fn price_pieces(
     priced: &Priced<'_>,
     so_far: &LegSoFar,

@@ -209,12 +209,16 @@ fn charge_payers(
     let payers = charging.payers_of(group, &usage);
     let mut left = pieces(retail, group.started_at, group.billable, units, used_at);
     let mut done = group.billable;
-    for payer in &payers {
+    for (index, payer) in payers.iter().enumerate() {
         let beside = Beside::of(&group.payers, payer.id, retail.currency());
         let leg = leg_of(&mut group.payers, payer);
         done += draw_allowances(charging, draft, payer, leg, retail.rate.unit(), &usage, &mut left);
         if payer.pays == Pays::AllowancesOnly || left.is_empty() {
             continue;
+        }
+        if index + 1 == payers.len() {
+            // It owes what it cannot pay.
+            return pay_units(charging, draft, payer, (leg, &beside), retail, &usage, done, &left);
         }
         let budget = charging.money_free(draft, payer, &usage);
         let wanted = left.iter().fold(0u64, |sum, (_, units)| sum.saturating_add(*units));

@@ -7,7 +7,7 @@ use super::bands::{BandPieces, Bands};
 use super::exact::{Charge, Exact};
 use super::index::{Index, RateIndex, RateQuery};
 use super::rate::Rate;
-use super::settle::{CapSoFar, Ceiling, Limit, Terms};
+use super::settle::{CapSoFar, Limit, Terms};
 use super::spec::PeriodCap;
 use super::terms::{BandIndex, PriceListHeader};
 use crate::money::{Amount, Currency, Overflow};
@@ -221,12 +221,28 @@ impl PriceList {
         if rate.is_blocked() {
             return 0;
         }
-        let ceiling = if rate.is_free() {
-            Ceiling::Unlimited
-        } else {
-            self.terms.ceiling(rate, limit, &leg.cap)
-        };
+        if rate.is_free() || self.keeps_within(rate, leg, limit, units_max, schedule) {
+            return units_max;
+        }
+        let ceiling = self.terms.ceiling(rate, limit, &leg.cap);
         units_below(rate, &self.bands, ceiling, leg, units_max, schedule)
+    }
+
+    /// Are all units surely within the limit? Money for what is asked is the rule, and a price forward takes less time
+    /// than one backwards.
+    fn keeps_within(
+        &self,
+        rate: &Rate,
+        leg: &LegSoFar,
+        limit: Limit,
+        units: u64,
+        schedule: Schedule,
+    ) -> bool {
+        let charge = || {
+            let cost = self.cost(rate, schedule, leg.position, units)?;
+            self.settle(rate, leg.exact.checked_add(cost)?, true, &leg.cap)
+        };
+        rate.is_monotonic() && charge().is_ok_and(|charge| limit.allows(&charge))
     }
 
     /// What `used` units would cost from `at` on, as a leg of its own and with counters at zero.

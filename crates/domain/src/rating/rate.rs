@@ -42,6 +42,11 @@ impl Rate {
         }
     }
 
+    /// Does the charge never fall as units are added? Only reaching a tier that prices all units anew makes it.
+    pub fn is_monotonic(&self) -> bool {
+        !matches!(self.0.progression, Progression::AllUnits(_))
+    }
+
     /// The most that it costs in a day or a month, together with others.
     pub fn period_cap(&self) -> Option<&PeriodCap> {
         self.0.period_cap.as_deref()

@@ -63,6 +63,15 @@ pub(super) enum Limit {
     Net(i128),
 }
 
+impl Limit {
+    pub fn allows(self, charge: &Charge) -> bool {
+        match self {
+            Limit::Gross(most) => i128::from(charge.gross.micros()) <= most,
+            Limit::Net(most) => i128::from(charge.net.micros()) <= most,
+        }
+    }
+}
+
 impl Terms {
     pub fn of(header: &PriceListHeader) -> Terms {
         let RoundingRule { mode, .. } = header.rounding;
