@@ -62,7 +62,7 @@ impl Projector {
 
     /// Adds records to a transaction that [`Projector::commit`] ends. Those the books hold already are passed over.
     /// After an error nothing of the transaction is left.
-    pub fn take_in(&mut self, records: &[Record]) -> Result<(), BooksError> {
+    pub fn take_in(&mut self, records: Vec<Record>) -> Result<(), BooksError> {
         let mut taken = match self.open.take() {
             Some(taken) => taken,
             None => {
@@ -110,21 +110,20 @@ impl Projector {
         self.checkpoint.run(&self.connection)
     }
 
-    fn project_all(&mut self, records: &[Record], taken: &mut Taken) -> Result<(), BooksError> {
+    fn project_all(&mut self, records: Vec<Record>, taken: &mut Taken) -> Result<(), BooksError> {
         let (transaction, state, touched) = (&self.connection, &mut self.state, &mut taken.touched);
         for record in records {
             if record.sequence <= state.sequence {
                 continue;
             }
             let known = (touched.subscribers.len(), touched.sessions.len());
-            touched.add(record);
+            touched.add(&record);
             if known != (touched.subscribers.len(), touched.sessions.len()) {
-                fetch(transaction, state, record)?;
+                fetch(transaction, state, &record)?;
             }
             for event in &record.events {
                 write_event(transaction, state, event, record.at)?;
             }
-            apply(state, record)?;
             if let Some(remembered) = &record.remember {
                 transaction
                     .prepare_cached("INSERT OR REPLACE INTO answer VALUES (?1, ?2, ?3, ?4)")?
@@ -136,6 +135,7 @@ impl Projector {
                     ])?;
             }
             (taken.records, taken.at) = (taken.records + 1, record.at);
+            apply(state, record)?;
         }
         Ok(())
     }

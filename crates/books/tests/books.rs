@@ -55,7 +55,7 @@ fn opened(path: &Path) -> Projector {
 }
 
 fn project(projector: &mut Projector, records: &[Record]) {
-    projector.take_in(records).expect("taken in");
+    projector.take_in(records.to_vec()).expect("taken in");
     projector.commit().expect("committed");
 }
 
@@ -146,14 +146,14 @@ fn what_was_taken_in_is_in_the_books_when_it_is_committed_and_not_before() {
     let (last_of_first, last) = (first.len() as u64, world.journal.len() as u64);
     let mut projector = opened(&path);
     project(&mut projector, first);
-    rest.chunks(2).for_each(|some| projector.take_in(some).expect("taken in"));
+    rest.chunks(2).for_each(|some| projector.take_in(some.to_vec()).expect("taken in"));
     assert_eq!((projector.sequence(), projector.taken_in()), (last_of_first, last));
     let loaded = || Books::open(&path).and_then(|books| books.load()).expect("loaded");
     assert_eq!(loaded().sequence, last_of_first);
     drop(projector);
     assert_eq!(loaded().sequence, last_of_first, "nobody committed it");
     let mut projector = opened(&path);
-    rest.chunks(3).for_each(|some| projector.take_in(some).expect("taken in"));
+    rest.chunks(3).for_each(|some| projector.take_in(some.to_vec()).expect("taken in"));
     projector.commit().expect("committed");
     projector.commit().expect("nothing is left to commit");
     assert_eq!((projector.sequence(), projector.taken_in()), (last, last));
@@ -169,8 +169,8 @@ fn a_record_that_does_not_fit_takes_the_whole_transaction_with_it_and_nothing_el
     let mut projector = opened(&path);
     let (first, rest) = world.journal.split_at(world.journal.len() / 2);
     project(&mut projector, first);
-    projector.take_in(&rest[..2]).expect("taken in");
-    projector.take_in(&rest[3..]).expect_err("one is missing before it");
+    projector.take_in(rest[..2].to_vec()).expect("taken in");
+    projector.take_in(rest[3..].to_vec()).expect_err("one is missing before it");
     let reached = first.len() as u64;
     assert_eq!((projector.sequence(), projector.taken_in()), (reached, reached));
     project(&mut projector, rest);

@@ -155,7 +155,7 @@ proptest! {
         }
         let mut replayed = State::default();
         for record in &world.journal {
-            prop_assert!(apply(&mut replayed, record).is_ok());
+            prop_assert!(apply(&mut replayed, record.clone()).is_ok());
         }
         prop_assert_eq!(&replayed.ledger, &world.state.ledger);
         prop_assert_eq!(&replayed.vnos, &world.state.vnos);

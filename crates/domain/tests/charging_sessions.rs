@@ -333,7 +333,7 @@ fn replaying_the_journal_rebuilds_the_same_state() {
     world.session(phone.report(7 * MIB)).expect("reported");
     let mut replayed = State::default();
     for record in &world.journal {
-        apply(&mut replayed, record).expect("applies");
+        apply(&mut replayed, record.clone()).expect("applies");
     }
     assert_eq!(replayed.sequence, world.state.sequence);
     assert_eq!(replayed.ledger, world.state.ledger);

@@ -61,7 +61,7 @@ fn replayed(bytes: &[u8]) -> State {
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
         let (record, after) = after.split_at(u32::from_le_bytes(*length) as usize);
         let record: Record = minicbor::decode(record).expect("the record is readable");
-        apply(&mut state, &record).expect("the record fits");
+        apply(&mut state, record).expect("the record fits");
         rest = after;
     }
     state

@@ -216,7 +216,7 @@ fn take_in(reader: &mut JournalReader, projector: &mut Projector) -> Result<(), 
             Err(error) => unreadable = Some(format!("record {}: {error}", sequence.number())),
         },
     );
-    projector.take_in(&records)?;
+    projector.take_in(records)?;
     read?;
     unreadable.map_or(Ok(()), |unreadable| Err(unreadable.into()))
 }

@@ -121,7 +121,7 @@ fn replay(journal: &Journal, state: &mut State) -> Result<(), StartError> {
             }
             let applied = minicbor::decode::<Record>(bytes)
                 .map_err(|error| format!("record {}: {error}", sequence.number()))
-                .and_then(|record| apply(state, &record).map_err(|error| error.to_string()));
+                .and_then(|record| apply(state, record).map_err(|error| error.to_string()));
             damage = applied.err();
         };
         reader

@@ -169,7 +169,7 @@ impl Sequencer {
         self.commit(decision, now)
     }
 
-    /// Applies a decision and adds it to the batch.
+    /// Adds a decision to the batch and applies it.
     fn commit(&mut self, mut decision: Decision, now: Timestamp) -> Response {
         if let Some((at, key)) = decision.rearm.take() {
             self.state.timers.arm(at, key);
@@ -181,10 +181,6 @@ impl Sequencer {
         self.check(&record);
         if self.shared.calls.receiver_count() > 0 {
             steps(&self.state, &record, &mut self.work.calls);
-        }
-        if let Err(inconsistent) = apply(&mut self.state, &record) {
-            // The state may hold half a decision: nothing may build on it.
-            panic!("a decision does not fit the state it was made from: {inconsistent}");
         }
         self.work.records.push(|bytes| {
             minicbor::encode(&record, Octets(bytes)).expect("writing to memory cannot fail");
@@ -198,6 +194,10 @@ impl Sequencer {
             Event::NotificationIssued(notification) => Some(notification.as_ref().clone()),
             _ => None,
         }));
+        if let Err(inconsistent) = apply(&mut self.state, record) {
+            // The state may hold half a decision: nothing may build on it.
+            panic!("a decision does not fit the state it was made from: {inconsistent}");
+        }
         if !Arc::ptr_eq(&self.published, &self.state.registry) {
             self.published = self.state.registry.clone();
             self.work.registry = Some(self.published.clone());

@@ -15,24 +15,24 @@ use crate::time::Timestamp;
 
 pub(super) fn open(
     state: &mut State,
-    session: &Session,
+    session: Box<Session>,
     movements: &Movements,
     at: Timestamp,
 ) -> Result<(), &'static str> {
     move_all(state, session.id, movements)?;
-    note_carried(state, session.id.vno(), octets_of(session), at);
+    note_carried(state, session.id.vno(), octets_of(&session), at);
     let mut entry = Entry::new();
-    post_groups(session, &mut entry);
+    post_groups(&session, &mut entry);
     post_entry(state, &entry)?;
     let tally = state.vnos.get_mut(session.id.vno().index()).ok_or("unknown VNO")?;
     tally.sessions_opened = tally.sessions_opened.max(session.id.number());
-    state.admit_session(Box::new(session.clone()));
+    state.admit_session(session);
     Ok(())
 }
 
 pub(super) fn report(
     state: &mut State,
-    report: &SessionReport,
+    report: &mut SessionReport,
     movements: &Movements,
     at: Timestamp,
 ) -> Result<(), &'static str> {
@@ -42,15 +42,15 @@ pub(super) fn report(
     let own = session.line.subscriber();
     let mut newcomers: SmallVec<[SubscriberId; 2]> = SmallVec::new();
     let mut carried = 0;
-    for group in &report.groups {
-        carried = replace_group(session, group, &mut entry).saturating_add(carried);
+    for group in &mut report.groups {
         let payers = group.payers.iter().map(|payer| payer.account.subscriber());
         newcomers.extend(payers.filter(|payer| *payer != own));
+        carried = replace_group(session, group, &mut entry).saturating_add(carried);
     }
     if report.note.is_some() {
-        session.note.clone_from(&report.note);
+        session.note = report.note.take();
     }
-    session.remember(report.number, report.answer.clone());
+    session.remember(report.number, std::mem::take(&mut report.answer));
     session.heard_at = at;
     session.supervised_until = report.supervised_until;
     session.origin_state = report.origin_state.or(session.origin_state);
@@ -62,13 +62,13 @@ pub(super) fn report(
 /// Nothing was charged yet: the new groups take the place of the old ones.
 pub(super) fn reroute(
     state: &mut State,
-    moved: &SessionRerouted,
+    moved: SessionRerouted,
     movements: &Movements,
 ) -> Result<(), &'static str> {
     move_all(state, moved.session, movements)?;
     let session = state.sessions.get_mut(&moved.session).ok_or("unknown session")?;
     session.carrier = moved.carrier;
-    session.groups.clone_from(&moved.groups);
+    session.groups = moved.groups;
     session.supervised_until = moved.supervised_until;
     Ok(())
 }
@@ -78,15 +78,16 @@ fn post_groups(session: &Session, entry: &mut Entry) {
     session.groups.iter().for_each(|group| group.post_since(None, entry, vno, carrier));
 }
 
-/// Returns the octets of data that were used since.
-fn replace_group(session: &mut Session, group: &Group, entry: &mut Entry) -> u64 {
+/// Puts the group in the place of what it was, which is in its own place then. Returns the octets of data that were
+/// used since.
+fn replace_group(session: &mut Session, group: &mut Group, entry: &mut Entry) -> u64 {
     let (vno, carrier) = (session.id.vno(), session.carrier);
     let is_data = session.context.service == Service::Data;
     match session.groups.iter_mut().find(|known| known.key == group.key) {
         Some(known) => {
             let carried = octets(is_data, group).saturating_sub(octets(is_data, known));
             group.post_since(Some(known), entry, vno, carrier);
-            known.clone_from(group);
+            std::mem::swap(known, group);
             carried
         }
         None => {
@@ -123,7 +124,7 @@ fn note_carried(state: &mut State, vno: VnoId, octets: u64, at: Timestamp) {
 
 pub(super) fn close(
     state: &mut State,
-    closing: &SessionClosing,
+    closing: &mut SessionClosing,
     movements: &Movements,
     at: Timestamp,
 ) -> Result<(), &'static str> {
@@ -134,7 +135,7 @@ pub(super) fn close(
     tally.ended(session.context.service);
     let mut entry = Entry::new();
     let mut carried = 0;
-    for group in &closing.groups {
+    for group in &mut closing.groups {
         carried = replace_group(&mut session, group, &mut entry).saturating_add(carried);
     }
     note_carried(state, session.id.vno(), carried, at);

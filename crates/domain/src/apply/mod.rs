@@ -10,9 +10,10 @@ mod subscribers;
 use std::fmt;
 
 use crate::content;
-use crate::event::{Event, Record};
+use crate::event::{Event, Record, Remembered};
 use crate::ledger::{Entry, Posting};
 use crate::state::State;
+use crate::time::Timestamp;
 
 pub use registry::compile_staged;
 
@@ -32,96 +33,97 @@ impl fmt::Display for Inconsistent {
 impl std::error::Error for Inconsistent {}
 
 /// Applies one record. Records at or before the state's sequence are skipped: they are in it already.
-pub fn apply(state: &mut State, record: &Record) -> Result<(), Inconsistent> {
-    if record.sequence <= state.sequence {
+pub fn apply(state: &mut State, record: Record) -> Result<(), Inconsistent> {
+    let Record { sequence, at, events, remember } = record;
+    if sequence <= state.sequence {
         return Ok(());
     }
-    let fail = |what| Inconsistent { sequence: record.sequence, what };
-    if record.sequence != state.sequence + 1 {
+    let fail = |what| Inconsistent { sequence, what };
+    if sequence != state.sequence + 1 {
         return Err(fail("a record is missing before it"));
     }
-    for event in &record.events {
-        apply_event(state, event, record.at).map_err(fail)?;
+    for event in events {
+        apply_event(state, event, at).map_err(fail)?;
     }
-    if let Some(remembered) = &record.remember {
-        state.answered.keep(record.at, remembered.key.clone(), remembered.reply.clone());
+    if let Some(Remembered { key, reply }) = remember {
+        state.answered.keep(at, key, reply);
     }
-    state.sequence = record.sequence;
+    state.sequence = sequence;
     Ok(())
 }
 
-fn apply_event(
-    state: &mut State,
-    event: &Event,
-    at: crate::time::Timestamp,
-) -> Result<(), &'static str> {
+fn apply_event(state: &mut State, event: Event, at: Timestamp) -> Result<(), &'static str> {
     match event {
-        Event::SessionOpened(session, movements) => charging::open(state, session, movements, at),
-        Event::SessionReported(report, movements) => charging::report(state, report, movements, at),
-        Event::SessionClosed(closing, movements) => charging::close(state, closing, movements, at),
-        Event::OneTimeCharged(session, movements) => {
-            charging::one_time(state, session, movements, at)
+        Event::SessionOpened(session, movements) => charging::open(state, session, &movements, at),
+        Event::SessionReported(mut report, movements) => {
+            charging::report(state, &mut report, &movements, at)
         }
-        Event::SessionRerouted(moved, movements) => charging::reroute(state, moved, movements),
-        Event::CallRefused(session, _) => charging::refused(state, session),
-        Event::SessionEnding(id) => charging::ending(state, *id),
+        Event::SessionClosed(mut closing, movements) => {
+            charging::close(state, &mut closing, &movements, at)
+        }
+        Event::OneTimeCharged(session, movements) => {
+            charging::one_time(state, &session, &movements, at)
+        }
+        Event::SessionRerouted(moved, movements) => charging::reroute(state, *moved, &movements),
+        Event::CallRefused(session, _) => charging::refused(state, &session),
+        Event::SessionEnding(id) => charging::ending(state, id),
         Event::PeerRestarted(peer, host, origin_state) => {
-            state.origin_states.insert((*peer, host.clone()), *origin_state);
+            state.origin_states.insert((peer, host), origin_state);
             Ok(())
         }
         Event::VnoCreditGate(vno, exhausted) => {
             let tally = state.vnos.get_mut(vno.index()).ok_or("unknown VNO")?;
-            tally.credit_exhausted = *exhausted;
+            tally.credit_exhausted = exhausted;
             Ok(())
         }
         Event::DirectiveIssued(directive) => {
             state.directives_issued = state.directives_issued.max(directive.id.0);
-            state.outbox.insert(directive.id, directive.as_ref().clone());
+            state.outbox.insert(directive.id, *directive);
             Ok(())
         }
         Event::DirectiveDone(id) => {
-            state.outbox.remove(id);
+            state.outbox.remove(&id);
             Ok(())
         }
         Event::SweepBegun(sweep) => {
             state.sweeps_begun = state.sweeps_begun.max(sweep.id);
-            state.sweeps.push(sweep.clone());
+            state.sweeps.push(sweep);
             Ok(())
         }
         Event::SweepAdvanced(sweep) => {
             let known = state.sweeps.iter_mut().find(|known| known.id == sweep.id);
-            *known.ok_or("unknown sweep")? = sweep.clone();
+            *known.ok_or("unknown sweep")? = sweep;
             Ok(())
         }
         Event::SweepEnded(id) => {
-            state.sweeps.retain(|sweep| sweep.id != *id);
+            state.sweeps.retain(|sweep| sweep.id != id);
             Ok(())
         }
         Event::PaymentSet(payment, movements) => {
-            content::apply_payment(state, payment, movements, at)
+            content::apply_payment(state, payment, &movements, at)
         }
         Event::NotificationIssued(notification) => {
-            content::apply_notification(state, notification);
+            content::apply_notification(state, *notification);
             Ok(())
         }
         Event::NotificationDone(id) => {
-            state.content.notifications.remove(id);
+            state.content.notifications.remove(&id);
             Ok(())
         }
         Event::TokenSecretSet(secret) => {
-            content::apply_secret(state, *secret);
+            content::apply_secret(state, secret);
             Ok(())
         }
         Event::NumbersPorted(numbers) => {
             for (key, network) in numbers {
                 match network {
-                    Some(network) => state.ported.insert(*key, *network),
-                    None => state.ported.remove(key),
+                    Some(network) => state.ported.insert(key, network),
+                    None => state.ported.remove(&key),
                 };
             }
             Ok(())
         }
-        Event::AgreementSet(..)
+        event @ (Event::AgreementSet(..)
         | Event::ContentItemSet(..)
         | Event::SponsorshipSet(..)
         | Event::ApiClientSet(..)
@@ -137,8 +139,8 @@ fn apply_event(
         | Event::PriceRowsStaged(..)
         | Event::PriceListInstalled(..)
         | Event::PriceListVersionRetired(..)
-        | Event::StagingDropped(..) => registry::apply(state, event, at),
-        Event::SubscriberCreated(..)
+        | Event::StagingDropped(..)) => registry::apply(state, &event, at),
+        event @ (Event::SubscriberCreated(..)
         | Event::SubscriberStanding(..)
         | Event::ProfileChanged(..)
         | Event::LineAdded(..)
@@ -156,7 +158,7 @@ fn apply_event(
         | Event::BucketAdded(..)
         | Event::BucketRemoved(..)
         | Event::MainBalanceExpiry(..)
-        | Event::Transferred(..) => subscribers::apply(state, event, at),
+        | Event::Transferred(..)) => subscribers::apply(state, &event, at),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::timer::TimerKey;
 
 pub(crate) fn apply_payment(
     state: &mut State,
-    payment: &Payment,
+    payment: Box<Payment>,
     movements: &Movements,
     at: Timestamp,
 ) -> Result<(), &'static str> {
@@ -25,7 +25,7 @@ pub(crate) fn apply_payment(
     if let Some(due) = payment.expires_at.filter(|_| payment.state.is_open()) {
         state.timers.arm(due, TimerKey::Payment(payment.id));
     }
-    state.content.payments.put(Box::new(payment.clone()), at);
+    state.content.payments.put(payment, at);
     Ok(())
 }
 
@@ -56,10 +56,10 @@ pub(crate) fn apply_entry(
     Ok(())
 }
 
-pub(crate) fn apply_notification(state: &mut State, notification: &Notification) {
+pub(crate) fn apply_notification(state: &mut State, notification: Notification) {
     let content = &mut state.content;
     content.notifications_issued = content.notifications_issued.max(notification.id.0);
-    content.notifications.insert(notification.id, notification.clone());
+    content.notifications.insert(notification.id, notification);
 }
 
 pub(crate) fn apply_secret(state: &mut State, secret: [u8; 32]) {

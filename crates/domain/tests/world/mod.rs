@@ -208,8 +208,8 @@ impl World {
         let bytes = minicbor::to_vec(&record).expect("in memory");
         let read: Record = minicbor::decode(&bytes).expect("own record");
         assert_eq!(read, record, "a record reads back as it was written");
-        apply(&mut self.state, &record).expect("a decision fits its state");
-        self.journal.push(record);
+        self.journal.push(record.clone());
+        apply(&mut self.state, record).expect("a decision fits its state");
         response
     }
 

@@ -213,7 +213,7 @@ impl House {
                 self.orders.push(directive.as_ref().clone());
             }
         }
-        apply(&mut self.state, &record).expect("the decision fits");
+        apply(&mut self.state, record).expect("the decision fits");
         response
     }
 
