@@ -28,7 +28,7 @@ const UNDER_WAY: u64 = 256;
 const HOST: &str = "pgw.wavecom.example";
 
 pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
-    let before = echoed(seconds, subscribers)?;
+    let before = measure_echo(seconds, subscribers)?;
     let bed = Bed::warm("diameter", false)?;
     let mut world = World::new(&bed.platform);
     world.build_parties()?;
@@ -51,9 +51,10 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
     let busy = process::processor_time() - busy;
     let latency = bed.platform.metrics_snapshot().latency.since(&earlier.latency);
     runtime.block_on(server.stop());
+    drop((client, bed));
     println!("charging    {:>10.0} requests/s, {} refused", charged.per_second(), charged.refused);
     // A shared machine changes its pace: half of the echo on either side.
-    let echo = f64::midpoint(before, echoed(seconds, subscribers)?);
+    let echo = f64::midpoint(before, measure_echo(seconds, subscribers)?);
     let ratio = charged.per_second() / echo;
     println!(
         "  {:.1} % of the echo; the client waited {:.0} % of the time",
@@ -84,7 +85,7 @@ pub fn run(seconds: u64, subscribers: u64) -> anyhow::Result<Figures> {
 }
 
 /// Requests per second of the bare echo.
-fn echoed(seconds: u64, subscribers: u64) -> anyhow::Result<f64> {
+fn measure_echo(seconds: u64, subscribers: u64) -> anyhow::Result<f64> {
     let echoed = Client::connect(echo_server()?, subscribers)?.drive(seconds.div_ceil(2))?;
     println!("bare echo   {:>10.0} requests/s", echoed.per_second());
     Ok(echoed.per_second())
