@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tandem_simulators::switch::{CalledSwitch, CallingSwitch, Manner, Pace};
 
 use crate::broker::Broker;
+use crate::ports::free_address;
 use crate::sipp::{Run, Scenario, sipp};
-use crate::telephony::{ABROAD, ANN, BOB, Telephony, calls_and_hangs_up, free_address, talks};
+use crate::telephony::{ABROAD, ANN, BOB, Telephony, calls_and_hangs_up, talks};
 
 #[test]
 fn a_call_is_connected_charged_to_all_parties_and_recorded() {

@@ -11,6 +11,7 @@ mod failures;
 mod kill;
 mod peers;
 mod phone;
+mod ports;
 mod refunds;
 mod sip_phones;
 mod sipp;

@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, account};
 use crate::phone::{DataSession, MIB, granted};
+use crate::ports::free_ports;
 use diameter_protocol::credit_control::{
     DecimalMoney, RequestHead, RequestType, RequestedAction, SubscriptionId, SubscriptionIdType,
     Units,
@@ -299,11 +299,6 @@ async fn every_kind_of_answer_and_push_is_read_by_tshark() {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
 #[test]
 fn a_session_passes_through_a_strict_relay_that_is_not_ours() {
     let python = python();
@@ -314,7 +309,7 @@ fn a_session_passes_through_a_strict_relay_that_is_not_ours() {
     let broker = Broker::start(&directory.path().join("data"), None);
     broker.build_world();
     let alice = broker.subscriber("aria", "+491511", "10.00");
-    let port = free_port();
+    let port = free_ports(1);
     let place = directory.path().display().to_string();
     let template = include_str!("../../interop/fd.conf");
     let config = template

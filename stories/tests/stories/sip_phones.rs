@@ -1,9 +1,7 @@
 //! Phones that others made, and switches, over UDP and TLS.
 
-use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,6 +10,7 @@ use tandem_simulators::tls_switch::TlsSwitch;
 
 use crate::content::{TLS, server_config};
 use crate::peers::{needs, on_path};
+use crate::ports::free_ports;
 use crate::telephony::{ABROAD, ANN, BOB, Telephony};
 
 /// A phone of baresip's makers.
@@ -19,23 +18,6 @@ struct Phone {
     process: Child,
     /// What it printed.
     log: PathBuf,
-}
-
-/// A port that is free for a phone, together with the one above, which it binds for TLS. They lie below those that the
-/// system gives to connections, and above baresip's for sound, so that nobody takes them before it does.
-fn free_pair() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(20_000);
-    let free = |port| {
-        UdpSocket::bind(("127.0.0.1", port)).is_ok()
-            && TcpListener::bind(("127.0.0.1", port)).is_ok()
-    };
-    loop {
-        let port = NEXT.fetch_add(2, Ordering::Relaxed);
-        assert!(port < 32_000, "no free ports");
-        if free(port) && free(port + 1) {
-            return port;
-        }
-    }
 }
 
 impl Phone {
@@ -80,7 +62,7 @@ impl Phone {
             "tls" => world.broker.sip_tls.expect("TLS"),
             _ => world.broker.sip,
         };
-        let port = free_pair();
+        let port = free_ports(2);
         let home = world.directory.path().join(format!("phone-{user}-{port}"));
         std::fs::create_dir(&home).expect("a directory");
         let config = format!(

@@ -1,6 +1,6 @@
 //! The world of the calls' stories: carriers at different prices, subscribers, and what outside programs say of us.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,17 +9,12 @@ use serde_json::{Value, json};
 
 use crate::broker::{Broker, account};
 use crate::peers::{Capture, needs, on_path};
+use crate::ports::free_address;
 use crate::sipp::{Run, Scenario, sipp};
 
 pub const ANN: &str = "+4915112345678";
 pub const BOB: &str = "+4915187654321";
 pub const ABROAD: &str = "+4989123456";
-
-/// A port that nobody has at the moment.
-pub fn free_address() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
-    socket.local_addr().expect("an address")
-}
 
 /// The broker with three carriers that differ in price, a switch that brings subscribers' calls, and phones' access.
 pub struct Telephony {
