@@ -101,14 +101,10 @@ impl Committer {
                     // Whoever asked may have gone; the decision stands.
                     let _ = to.send(Ok(response));
                 }
-                Reply::Many(sink, replies, since) => {
+                Reply::Many { sink, replies, commands, since } => {
                     self.shared.metrics.answered_in(now - since, replies.len() as u64);
-                    sink.deliver(
-                        replies
-                            .into_iter()
-                            .map(|(number, response)| (number, Ok(response)))
-                            .collect(),
-                    );
+                    let replies = replies.into_iter().map(|(number, reply)| (number, Ok(reply)));
+                    sink.deliver(replies.collect(), commands);
                 }
                 Reply::Read(answer) => answer(),
             }
@@ -131,10 +127,10 @@ fn refuse(work: &mut Work) {
             Reply::One(to, _, _) => {
                 let _ = to.send(Err(Unavailable::Stopped));
             }
-            Reply::Many(sink, replies, _) => {
+            Reply::Many { sink, replies, commands, .. } => {
                 let refusals =
                     replies.into_iter().map(|(number, _)| (number, Err(Unavailable::Stopped)));
-                sink.deliver(refusals.collect());
+                sink.deliver(refusals.collect(), commands);
             }
             // The asker sees its channel close.
             Reply::Read(_) => {}

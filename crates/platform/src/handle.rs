@@ -51,10 +51,13 @@ pub enum Readiness {
     NotReady(String),
 }
 
-/// Takes the answers to a batch of commands, each with the number it was submitted under.
+pub type Replies = Vec<(u64, Result<Response, Unavailable>)>;
+
+/// Takes the answers to a batch of commands, each with the number it was submitted under, and the commands themselves:
+/// who makes many makes them of those that are over.
 /// Called from the committer: it must not block.
 pub trait ReplySink: Send + Sync {
-    fn deliver(&self, replies: Vec<(u64, Result<Response, Unavailable>)>);
+    fn deliver(&self, replies: Replies, over: Vec<(u64, Command)>);
 }
 
 /// Takes orders to switches as they become durable. Called from the committer: it must not block.

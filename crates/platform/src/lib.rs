@@ -23,7 +23,7 @@ mod simulated;
 pub use audit::{AuditError, audit_stopped};
 pub use background::in_background;
 pub use calls::{CallEvent, CallOrder, CallSink, CallStage};
-pub use handle::{DirectiveSink, Platform, Readiness, ReplySink, Unavailable};
+pub use handle::{DirectiveSink, Platform, Readiness, Replies, ReplySink, Unavailable};
 pub use metrics::{LatencySnapshot, Metrics, MetricsSnapshot};
 pub use recovery::{StartError, start};
 

@@ -54,7 +54,12 @@ impl Work {
 
 pub(crate) enum Reply {
     One(oneshot::Sender<Result<Response, Unavailable>>, Response, Instant),
-    Many(Arc<dyn ReplySink>, Vec<(u64, Response)>, Instant),
+    Many {
+        sink: Arc<dyn ReplySink>,
+        replies: Vec<(u64, Response)>,
+        commands: Vec<(u64, Command)>,
+        since: Instant,
+    },
     Read(Box<dyn FnOnce() + Send>),
 }
 
@@ -149,7 +154,7 @@ impl Sequencer {
                         some.iter().map(|(number, command)| (*number, self.serve(command, now))),
                     );
                 }
-                self.work.replies.push(Reply::Many(sink, replies, since));
+                self.work.replies.push(Reply::Many { sink, replies, commands, since });
                 count
             }
             Job::Read(read) => {

@@ -11,7 +11,7 @@ use tandem_domain::access::Role;
 use tandem_domain::command::{Administer, Administration, Command, Response};
 use tandem_domain::identifier::AccountId;
 use tandem_journal::{Batch, Journal, JournalOptions};
-use tandem_platform::{Options, ReplySink, Unavailable, start};
+use tandem_platform::{Options, Replies, ReplySink, start};
 use world::{World, eur};
 
 const AT_ONCE: u64 = 20_000;
@@ -19,7 +19,7 @@ const AT_ONCE: u64 = 20_000;
 struct Counted(Sender<usize>);
 
 impl ReplySink for Counted {
-    fn deliver(&self, replies: Vec<(u64, Result<Response, Unavailable>)>) {
+    fn deliver(&self, replies: Replies, _: Vec<(u64, Command)>) {
         let done =
             replies.iter().filter(|(_, reply)| matches!(reply, Ok(Response::Administered(Ok(_)))));
         self.0.send(done.count()).expect("somebody counts");

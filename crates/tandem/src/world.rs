@@ -22,7 +22,7 @@ use tandem_domain::quantity::Unit;
 use tandem_domain::rating::{PriceList, PriceListHeader, RateSpec, Tax, TaxKind, deck, pack};
 use tandem_domain::service::Service;
 use tandem_domain::time::Timestamp;
-use tandem_platform::{Platform, ReplySink, Unavailable};
+use tandem_platform::{Platform, Replies, ReplySink};
 
 pub const SERVER_REALM: &str = "tandem.example";
 
@@ -347,7 +347,7 @@ impl Batch {
 }
 
 impl ReplySink for Batch {
-    fn deliver(&self, replies: Vec<(u64, Result<Response, Unavailable>)>) {
+    fn deliver(&self, replies: Replies, _: Vec<(u64, Command)>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 = state.0.saturating_sub(replies.len());
         for (_, reply) in replies {

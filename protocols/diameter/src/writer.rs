@@ -175,18 +175,19 @@ impl<'a> MessageWriter<'a> {
 
 /// The Proxy-Info AVPs of a request, padded, as its answer has to return them.
 pub fn proxy_info(request: &Message<'_>) -> Vec<u8> {
-    padded_avps(request, code::PROXY_INFO)
+    let mut bytes = Vec::new();
+    request.avps().map_while(Result::ok).filter(|avp| avp.code == code::PROXY_INFO).for_each(
+        |avp| {
+            append_padded(&mut bytes, &avp);
+        },
+    );
+    bytes
 }
 
-/// All top-level AVPs with this code, padded.
-pub fn padded_avps(message: &Message<'_>, code: AvpCode) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for avp in message.avps().map_while(Result::ok).filter(|avp| avp.code == code) {
-        bytes.reserve(avp.raw.len().next_multiple_of(4));
-        bytes.extend_from_slice(avp.raw);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-    }
-    bytes
+/// The AVP as it came, at the end of a buffer of whole AVPs.
+pub fn append_padded(buffer: &mut Vec<u8>, avp: &Avp<'_>) {
+    buffer.extend_from_slice(avp.raw);
+    buffer.resize(buffer.len().next_multiple_of(4), 0);
 }
 
 fn put_length(buffer: &mut [u8], at: usize, length: usize) {

@@ -15,7 +15,7 @@ use tandem_domain::command::{Administer, Administration, Command, Response};
 use tandem_domain::identifier::{AccountId, PeerId, SubscriberId, VnoId};
 use tandem_domain::money::{Amount, Currency, Money};
 use tandem_domain::service::{Direction, Service};
-use tandem_platform::{Platform, ReplySink, Unavailable};
+use tandem_platform::{Platform, Replies, ReplySink};
 use tandem_simulators::random::Random;
 
 use super::{Bed, Figures, RESERVE, millis, process};
@@ -31,7 +31,7 @@ const WARM_UP_SECONDS: u64 = 5;
 struct Done(mpsc::Sender<usize>);
 
 impl ReplySink for Done {
-    fn deliver(&self, replies: Vec<(u64, Result<Response, Unavailable>)>) {
+    fn deliver(&self, replies: Replies, _: Vec<(u64, Command)>) {
         let good = replies.iter().filter(|(_, reply)| match reply {
             Ok(Response::Session(result)) => result.is_ok(),
             Ok(Response::Administered(result)) => result.is_ok(),

@@ -10,9 +10,9 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use sip_protocol::Flow;
 use stir_protocol::CertificateUrl;
-use tandem_domain::command::Response;
+use tandem_domain::command::{Command, Response};
 use tandem_domain::directive::Directive;
-use tandem_platform::{CallOrder, CallSink, DirectiveSink, ReplySink, Unavailable};
+use tandem_platform::{CallOrder, CallSink, DirectiveSink, Replies, ReplySink, Unavailable};
 use tokio::sync::mpsc;
 
 use super::call::Consent;
@@ -74,7 +74,7 @@ impl Post {
 }
 
 impl ReplySink for Post {
-    fn deliver(&self, replies: Vec<(u64, Result<Response, Unavailable>)>) {
+    fn deliver(&self, replies: Replies, _: Vec<(u64, Command)>) {
         self.answer(Item::Replies(replies));
     }
 }

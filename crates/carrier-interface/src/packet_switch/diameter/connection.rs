@@ -12,20 +12,22 @@ use diameter_protocol::code;
 use diameter_protocol::credit_control::{CreditControlRequest, write_answer};
 use diameter_protocol::message::{DecodeError, Message};
 use diameter_protocol::peer::{Capabilities, DisconnectCause, Millis, Peer, Received};
-use diameter_protocol::writer::{FailedAvp, error_answer, padded_avps, proxy_info};
+use diameter_protocol::writer::{FailedAvp, append_padded, error_answer};
 use diameter_protocol::{Framer, ResultCode};
+use tandem_domain::catalogue::Registry;
 use tandem_domain::charging::Declined;
 use tandem_domain::command::{Command, Response};
 use tandem_domain::directive::{Directive, DirectiveOutcome};
 use tandem_domain::identifier::PeerId;
 use tandem_domain::party::Standing;
-use tandem_platform::{ReplySink, Unavailable};
+use tandem_platform::{Replies, ReplySink};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::from_domain::{self, result_code};
 use super::pushes::Pushed;
 use super::server::Common;
+use super::spare::{Commands, Spare};
 use super::to_domain;
 use super::waiting::{Pending, Waiting};
 
@@ -35,15 +37,13 @@ pub(super) enum Transport {
     Tls,
 }
 
-type Replies = Vec<(u64, Result<Response, Unavailable>)>;
-
 /// Hands the platform's answers to the connection's task.
-pub(super) struct Inbox(mpsc::UnboundedSender<Replies>);
+pub(super) struct Inbox(mpsc::UnboundedSender<(Replies, Commands)>);
 
 impl ReplySink for Inbox {
-    fn deliver(&self, replies: Replies) {
+    fn deliver(&self, replies: Replies, over: Commands) {
         // Bounded by the requests that may be under way; a connection that is gone needs none.
-        let _ = self.0.send(replies);
+        let _ = self.0.send((replies, over));
     }
 }
 
@@ -68,13 +68,14 @@ pub(super) struct Connection {
     framer: Framer,
     received: Vec<u8>,
     pub(super) out: Vec<u8>,
-    commands: Vec<(u64, Command)>,
+    commands: Commands,
+    spare: Spare,
     pending: Waiting,
     pub(super) next_number: u64,
     pub(super) pushed: HashMap<u32, Pushed>,
     origin_states: HashMap<Box<str>, u32>,
     pub(super) inbox: Arc<Inbox>,
-    replies: mpsc::UnboundedReceiver<Replies>,
+    replies: mpsc::UnboundedReceiver<(Replies, Commands)>,
     orders: Option<mpsc::Receiver<Directive>>,
 }
 
@@ -101,6 +102,7 @@ impl Connection {
             received: Vec::with_capacity(READ_SIZE),
             out: Vec::with_capacity(READ_SIZE),
             commands: Vec::with_capacity(SUBMIT_AT_ONCE),
+            spare: Spare::default(),
             pending: Waiting::default(),
             next_number: 0,
             pushed: HashMap::new(),
@@ -145,10 +147,12 @@ impl Connection {
                     }
                     self.take_bytes()
                 }
-                Some(replies) = self.replies.recv() => {
+                Some((replies, over)) = self.replies.recv() => {
                     self.answer(replies);
-                    while let Ok(more) = self.replies.try_recv() {
-                        self.answer(more);
+                    self.spare.keep(over);
+                    while let Ok((replies, over)) = self.replies.try_recv() {
+                        self.answer(replies);
+                        self.spare.keep(over);
                     }
                     true
                 }
@@ -183,13 +187,16 @@ impl Connection {
     /// Serves all whole messages; false when the connection has to be closed.
     fn take_bytes(&mut self) -> bool {
         let received = std::mem::take(&mut self.received);
+        // All that came at once is judged by one state of the world.
+        let (now, registry) = (self.now(), self.common.platform.registry());
         let mut at = 0;
         let mut go_on = true;
         while go_on {
             let rest = received.get(at..).unwrap_or_default();
             match self.framer.front(rest) {
                 Ok(Some(length)) => {
-                    go_on = self.take_message(rest.get(..length).unwrap_or_default());
+                    let message = rest.get(..length).unwrap_or_default();
+                    go_on = self.take_message(message, now, &registry);
                     at += length;
                     if self.commands.len() >= SUBMIT_AT_ONCE {
                         self.submit();
@@ -208,7 +215,7 @@ impl Connection {
         go_on
     }
 
-    fn take_message(&mut self, bytes: &[u8]) -> bool {
+    fn take_message(&mut self, bytes: &[u8], now: Millis, registry: &Registry) -> bool {
         let message = match Message::decode(bytes) {
             Ok(message) => message,
             Err(DecodeError::Truncated) => return false,
@@ -233,12 +240,11 @@ impl Connection {
                 return true;
             }
         };
-        let now = self.now();
         match self.machine.handle(now, &message, &mut self.out) {
             Received::Handled | Received::Left(_) => true,
-            Received::Introduced(capabilities) => self.introduce(&capabilities, now),
+            Received::Introduced(capabilities) => self.introduce(&capabilities, now, registry),
             Received::Request => {
-                self.request(&message);
+                self.request(&message, registry);
                 true
             }
             Received::Answer => {
@@ -254,8 +260,7 @@ impl Connection {
     }
 
     /// The peer table decides who may talk to us, and for whom.
-    fn introduce(&mut self, capabilities: &Capabilities, now: Millis) -> bool {
-        let registry = self.common.platform.registry();
+    fn introduce(&mut self, capabilities: &Capabilities, now: Millis, registry: &Registry) -> bool {
         let known = registry
             .peer_by_host(&capabilities.host)
             .filter(|peer| peer.standing == Standing::Active && peer.trunk.is_none());
@@ -339,7 +344,7 @@ impl Connection {
         error_answer(&mut self.out, &message.header, Some(message), identity, result, failed, None);
     }
 
-    fn request(&mut self, message: &Message<'_>) {
+    fn request(&mut self, message: &Message<'_>, registry: &Registry) {
         let Some(peer) = self.peer else { return };
         if message.header.application != code::APPLICATION_CREDIT_CONTROL {
             return self.refuse(message, ResultCode::APPLICATION_UNSUPPORTED, None);
@@ -354,13 +359,13 @@ impl Connection {
             Ok(request) => request,
             Err(fault) => return self.refuse(message, fault.result, Some(&fault.avp)),
         };
-        if let Err(result) = self.may_ask(&request, peer) {
+        if let Err(result) = self.may_ask(&request, peer, registry) {
             return self.refuse(message, result, None);
         }
         if self.pending.len() >= self.common.options.requests_max {
             return self.refuse(message, ResultCode::TOO_BUSY, None);
         }
-        let (command, shape) = match to_domain::command(&request, peer) {
+        let (command, shape) = match to_domain::command(&request, peer, &mut self.spare) {
             Ok(translated) => translated,
             Err(fault) => return self.refuse(message, fault.result, Some(&fault.avp)),
         };
@@ -371,20 +376,25 @@ impl Connection {
             Command::Event(event) if event.debit.is_some() => self.enqueue_refund(event),
             command => self.enqueue(command),
         };
-        self.pending.insert(
-            number,
-            Pending {
-                header: message.header,
-                session_id: request.session_id.into(),
-                proxy_info: proxy_info(message),
-                service_context: padded_avps(message, code::SERVICE_CONTEXT_ID),
-                shape,
-            },
-        );
+        let mut echoed = self.pending.spare();
+        echoed.session_id.extend_from_slice(request.session_id);
+        for avp in message.avps().map_while(Result::ok) {
+            match avp.code {
+                code::PROXY_INFO => append_padded(&mut echoed.proxy_info, &avp),
+                code::SERVICE_CONTEXT_ID => append_padded(&mut echoed.service_context, &avp),
+                _ => {}
+            }
+        }
+        self.pending.insert(number, Pending { header: message.header, shape, echoed });
     }
 
     /// Is the request for us, and may this peer make it?
-    fn may_ask(&self, request: &CreditControlRequest<'_>, peer: PeerId) -> Result<(), ResultCode> {
+    fn may_ask(
+        &self,
+        request: &CreditControlRequest<'_>,
+        peer: PeerId,
+        registry: &Registry,
+    ) -> Result<(), ResultCode> {
         let options = &self.common.options;
         if request
             .destination_realm
@@ -398,7 +408,6 @@ impl Connection {
         if !self.is_agent && !request.origin_host.eq_ignore_ascii_case(&self.peer_host) {
             return Err(ResultCode::AUTHORIZATION_REJECTED);
         }
-        let registry = self.common.platform.registry();
         let peer = registry.peer(peer).filter(|peer| peer.standing == Standing::Active);
         let peer = peer.ok_or(ResultCode::AUTHORIZATION_REJECTED)?;
         let is = |realm: &str| realm.eq_ignore_ascii_case(request.origin_realm);
@@ -414,8 +423,7 @@ impl Connection {
         if self.commands.is_empty() {
             return;
         }
-        let next = Vec::with_capacity(SUBMIT_AT_ONCE);
-        let commands = std::mem::replace(&mut self.commands, next);
+        let commands = std::mem::replace(&mut self.commands, self.spare.list());
         let numbers: Vec<u64> = commands.iter().map(|(number, _)| *number).collect();
         if let Err(unavailable) = self.common.platform.submit_many(commands, self.inbox.clone()) {
             self.answer(numbers.into_iter().map(|number| (number, Err(unavailable))).collect());
@@ -442,18 +450,19 @@ impl Connection {
                 | Err(_) => (ResultCode::TOO_BUSY, from_domain::refusal(pending.shape)),
             };
             if result == ResultCode::RATING_FAILED {
-                answer.failed = Some(pending.service_context);
+                answer.failed = Some(pending.echoed.service_context.clone());
             }
             let identity = self.machine.local().identity();
             write_answer(
                 &mut self.out,
                 &pending.header,
-                &pending.proxy_info,
-                &pending.session_id,
+                &pending.echoed.proxy_info,
+                &pending.echoed.session_id,
                 identity,
                 result,
                 &answer,
             );
+            self.pending.give_back(pending.echoed);
         }
     }
 

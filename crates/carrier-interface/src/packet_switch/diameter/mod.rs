@@ -8,6 +8,7 @@ mod from_domain;
 mod pushes;
 mod refunds;
 mod server;
+mod spare;
 mod to_domain;
 mod waiting;
 

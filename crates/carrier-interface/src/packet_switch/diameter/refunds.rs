@@ -13,7 +13,7 @@ impl Connection {
         let number = self.next_number;
         let (platform, inbox) = (self.common.platform.clone(), self.inbox.clone());
         tokio::spawn(async move {
-            inbox.deliver(vec![(number, submit(&platform, event).await)]);
+            inbox.deliver(vec![(number, submit(&platform, event).await)], Vec::new());
         });
         number
     }

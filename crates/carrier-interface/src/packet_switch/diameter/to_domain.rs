@@ -8,7 +8,7 @@ use diameter_protocol::credit_control::{
 use smallvec::SmallVec;
 use tandem_domain::charging::{
     Context, EndCause, EventAction, EventRequest, GroupKey, GroupRequest, NamedDebit, NamedMoney,
-    SessionRequest, SessionVerb, TariffChange, UnitCounts, UsedUnits,
+    SessionVerb, TariffChange, UnitCounts, UsedUnits,
 };
 use tandem_domain::command::Command;
 use tandem_domain::digits::Digits;
@@ -16,6 +16,8 @@ use tandem_domain::identifier::{Identity, IdentityKind, PeerId, SessionId};
 use tandem_domain::money::{Amount, Currency};
 use tandem_domain::service::{Direction, Service};
 use tandem_domain::time::Timestamp;
+
+use super::spare::Spare;
 
 /// What the answer needs to know of the request beside its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +33,12 @@ pub(super) struct Shape {
     pub group: GroupKey,
 }
 
+/// A session's request is made of a spare one, where there is one: its host, realm and access point are mostly the same.
 pub(super) fn command<'a>(
     request: &CreditControlRequest<'a>,
     peer: PeerId,
+    spare: &mut Spare,
 ) -> Result<(Command, Shape), Fault<'a>> {
-    let context = context(request);
-    let identities = identities(request);
     let in_groups = request.groups().next().is_some();
     let mut shape = Shape {
         request_type: request.request_type,
@@ -47,7 +49,7 @@ pub(super) fn command<'a>(
         group: GroupKey::default(),
     };
     if let (RequestType::Event, Some(action)) = (request.request_type, request.requested_action) {
-        let event = event(request, action, peer, identities, context)?;
+        let event = event(request, action, peer)?;
         shape.group = event.group;
         return Ok((Command::Event(Box::new(event)), shape));
     }
@@ -56,20 +58,29 @@ pub(super) fn command<'a>(
         RequestType::Termination => SessionVerb::Close(end_cause(request.termination_cause)),
         RequestType::Update | RequestType::Event => SessionVerb::Report,
     };
-    let session = SessionRequest {
-        verb,
-        key: request.session_id.into(),
-        number: request.number,
-        peer,
-        origin_host: request.origin_host.to_ascii_lowercase().into(),
-        origin_realm: request.origin_realm.into(),
-        origin_state: request.origin_state_id,
-        identities,
-        groups: groups(request, &context)?,
-        context,
-        call: None,
-    };
-    Ok((Command::Session(Box::new(session)), shape))
+    let mut session = spare.request();
+    session.verb = verb;
+    if session.key.len() == request.session_id.len() {
+        session.key.copy_from_slice(request.session_id);
+    } else {
+        session.key = request.session_id.into();
+    }
+    session.number = request.number;
+    session.peer = peer;
+    if !session.origin_host.eq_ignore_ascii_case(request.origin_host) {
+        session.origin_host = request.origin_host.to_ascii_lowercase().into();
+    }
+    if *session.origin_realm != *request.origin_realm {
+        session.origin_realm = request.origin_realm.into();
+    }
+    session.origin_state = request.origin_state_id;
+    session.identities = identities(request);
+    let known = session.context.access_point.take();
+    session.context = context(request, known);
+    session.groups.clear();
+    groups(request, session.context.service, &mut session.groups)?;
+    session.call = None;
+    Ok((Command::Session(session), shape))
 }
 
 /// Termination-Cause, AVP 295.
@@ -81,8 +92,8 @@ fn end_cause(cause: Option<u32>) -> EndCause {
     }
 }
 
-/// By the specification that the context names (TS 32.299 section 6.4.1).
-fn context(request: &CreditControlRequest<'_>) -> Context {
+/// By the specification that the context names (TS 32.299 section 6.4.1). `known` is an access point that it may be.
+fn context(request: &CreditControlRequest<'_>, known: Option<Box<str>>) -> Context {
     let information = &request.service_information;
     let service = match request.context_label() {
         "32251" | "32255" => Service::Data,
@@ -108,7 +119,10 @@ fn context(request: &CreditControlRequest<'_>) -> Context {
         direction,
         destination: other_party.and_then(number),
         serving_network: information.serving_network.and_then(|network| network.parse().ok()),
-        access_point: information.access_point.map(Into::into),
+        access_point: information.access_point.map(|name| match known {
+            Some(known) if *known == *name => known,
+            _ => name.into(),
+        }),
         is_emergency: information.is_emergency,
         routing: other_party.filter(|_| direction != Direction::Terminating).and_then(routing),
         dialled: None,
@@ -161,9 +175,9 @@ fn identities(request: &CreditControlRequest<'_>) -> SmallVec<[Identity; 2]> {
 
 fn groups<'a>(
     request: &CreditControlRequest<'a>,
-    context: &Context,
-) -> Result<SmallVec<[GroupRequest; 1]>, Fault<'a>> {
-    let mut groups = SmallVec::new();
+    service: Service,
+    groups: &mut SmallVec<[GroupRequest; 1]>,
+) -> Result<(), Fault<'a>> {
     for group in request.groups() {
         let group = group?;
         let key = GroupKey {
@@ -178,15 +192,15 @@ fn groups<'a>(
         groups.push(GroupRequest { key, requested, used, is_final: group.is_final() });
     }
     if groups.is_empty() {
-        groups.extend(top_level_group(request, context)?);
+        groups.extend(top_level_group(request, service)?);
     }
-    Ok(groups)
+    Ok(())
 }
 
 /// Clients without multiple services put the units on the command level (RFC 8506 section 5.1.1).
 fn top_level_group<'a>(
     request: &CreditControlRequest<'a>,
-    context: &Context,
+    service: Service,
 ) -> Result<Option<GroupRequest>, Fault<'a>> {
     let requested = request.requested()?.map(|units| counts(&units)).transpose()?;
     let mut used = SmallVec::new();
@@ -195,7 +209,7 @@ fn top_level_group<'a>(
     }
     if requested.is_none() && used.is_empty() {
         // A call or message that names no units asks for some; a data session asks by its rating groups later.
-        let asks = context.service != Service::Data && !request.multiple_services;
+        let asks = service != Service::Data && !request.multiple_services;
         let opens = request.request_type == RequestType::Initial;
         if !(asks && opens) {
             return Ok(None);
@@ -245,9 +259,8 @@ fn event<'a>(
     request: &CreditControlRequest<'a>,
     action: RequestedAction,
     peer: PeerId,
-    identities: SmallVec<[Identity; 2]>,
-    context: Context,
 ) -> Result<EventRequest, Fault<'a>> {
+    let context = context(request, None);
     let mut groups = request.groups();
     let group = groups.next().transpose()?;
     if groups.next().is_some() {
@@ -290,7 +303,7 @@ fn event<'a>(
         key: request.session_id.into(),
         number: request.number,
         peer,
-        identities,
+        identities: identities(request),
         context,
         group: key,
         units,

@@ -9,11 +9,17 @@ use super::to_domain::Shape;
 /// A request that waits for its answer.
 pub(super) struct Pending {
     pub header: Header,
-    pub session_id: Box<[u8]>,
+    pub shape: Shape,
+    pub echoed: Echoed,
+}
+
+/// What the answer repeats of the request.
+#[derive(Default)]
+pub(super) struct Echoed {
+    pub session_id: Vec<u8>,
     pub proxy_info: Vec<u8>,
     /// Shown when rating fails, which has to name what it failed on.
     pub service_context: Vec<u8>,
-    pub shape: Shape,
 }
 
 /// By the numbers they were submitted under, which grow by one: answers come nearly in that order.
@@ -23,11 +29,31 @@ pub(super) struct Waiting {
     first: u64,
     slots: VecDeque<Option<Pending>>,
     count: usize,
+    /// Of requests that were answered: the next are written into the same memory.
+    spare: Vec<Echoed>,
 }
+
+/// As many as are usually under way.
+const SPARE_MAX: usize = 512;
 
 impl Waiting {
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// To be filled for the next request; what it held is gone.
+    pub fn spare(&mut self) -> Echoed {
+        let mut echoed = self.spare.pop().unwrap_or_default();
+        echoed.session_id.clear();
+        echoed.proxy_info.clear();
+        echoed.service_context.clear();
+        echoed
+    }
+
+    pub fn give_back(&mut self, echoed: Echoed) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(echoed);
+        }
     }
 
     /// The number is greater than all before it.
@@ -79,13 +105,7 @@ mod tests {
             hop_by_hop: number,
             end_to_end: number,
         };
-        Pending {
-            header,
-            session_id: Box::default(),
-            proxy_info: Vec::new(),
-            service_context: Vec::new(),
-            shape,
-        }
+        Pending { header, shape, echoed: Echoed::default() }
     }
 
     #[test]
